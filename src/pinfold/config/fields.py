@@ -1,0 +1,48 @@
+"""Types of the fields: what an operator writes on the left, what the rest of pinfold sees on the right."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from pinfold.base.address import Address, parse_address
+from pinfold.base.units import parse_duration, parse_size
+
+__all__ = ["Addresses", "Command", "Duration", "Model", "OneAddress", "PathField", "Size", "Words"]
+
+
+class Model(BaseModel):
+    """A table of the config: frozen, and unknown keys are problems."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _addresses(value: Any) -> Any:
+    return tuple(one if not isinstance(one, str) else parse_address(one) for one in _listed(value))
+
+
+def _address(value: Any) -> Any:
+    return value if not isinstance(value, str) else parse_address(value)
+
+
+def _command(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(shlex.split(value))
+    except ValueError as error:
+        raise ValueError(f"cannot be split into words: {error}") from None
+
+
+Duration = Annotated[float, BeforeValidator(lambda value: value if isinstance(value, float) else parse_duration(value))]
+Size = Annotated[int, BeforeValidator(parse_size)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Addresses = Annotated[tuple[Address, ...], BeforeValidator(_addresses)]
+OneAddress = Annotated[Address, BeforeValidator(_address)]
+Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
+PathField = Annotated[Path, BeforeValidator(lambda value: Path(value) if isinstance(value, str) else value)]
