@@ -1,0 +1,1 @@
+"""Certificates: bundles of chain and key, read, judged and made."""

@@ -1,0 +1,1 @@
+"""Supervision: the life of instances as a table, and the link to the shim that carries it out."""
