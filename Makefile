@@ -33,7 +33,7 @@ lint: build
 	$(BIN)/lint-imports
 
 lock: pyproject.toml
-	$(BIN)/pip freeze --exclude pinfold > requirements.lock
+	$(BIN)/pip freeze --all --exclude pip --exclude pinfold > requirements.lock
 
 clean:
 	rm -rf $(VENV) target build dist

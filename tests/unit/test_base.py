@@ -36,9 +36,11 @@ def test_short_addresses_stand_for_all_of_ipv4() -> None:
     assert parse_address(":80") == parse_address("*:80") == TcpAddress("0.0.0.0", 80)
 
 
-@pytest.mark.parametrize("text", ["80", "host:80", "::1:80", "1.2.3.4:0", "1.2.3.4:70000", "unix:x", "unix:/" + "x" * 108, 5])
+@pytest.mark.parametrize(
+    "text", ["80", "host:80", "::1:80", "1.2.3.4:0", "1.2.3.4:70000", "unix:x", "unix:/" + "x" * 108, 5]
+)
 def test_what_is_no_address_is_refused(text: object) -> None:
-    with pytest.raises(ValueError, match="address|socket|bracket"):
+    with pytest.raises(ValueError, match=r"address|socket|bracket"):
         parse_address(text)
 
 

@@ -12,7 +12,7 @@ pub enum ToShim {
     /// The whole set of addresses to listen on; answered by `done` or `failed`, in which case nothing changed.
     Listen(Listen),
     /// Start a process; answered by `spawned` or `failed`.
-    Spawn(Spawn),
+    Spawn(Box<Spawn>),
     /// Signal a process or its whole tree; answered by `done` or `failed`.
     Signal(Signal),
     /// Forget processes whose exit has been dealt with; answered by `done`.

@@ -68,7 +68,7 @@ def _judge_key(pem: str, leaf: x509.Certificate) -> None:
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except TypeError:
-        raise BundleError("has an encrypted private key", "remove the password: openssl pkey -in KEY -out KEY") from None
+        raise BundleError("has an encrypted private key", "remove it: openssl pkey -in KEY -out KEY") from None
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BundleError(f"has a private key that cannot be read: {error}", "make it anew, as PEM") from None
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < RSA_BITS_LEAST:
@@ -78,7 +78,7 @@ def _judge_key(pem: str, leaf: x509.Certificate) -> None:
         )
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
-        raise BundleError("has a private key that does not match its certificate", "put the certificate first in the chain")
+        raise BundleError("has a private key that does not match its certificate", "put the leaf first in the chain")
 
 
 def _judge_dates(leaf: x509.Certificate, now: datetime) -> None:

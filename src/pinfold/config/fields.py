@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -18,19 +18,20 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _addresses(value: Any) -> Any:
-    return tuple(one if not isinstance(one, str) else parse_address(one) for one in _listed(value))
+def _addresses(value: object) -> object:
+    listed = _listed(value)
+    return tuple(_address(one) for one in listed) if isinstance(listed, list | tuple) else value
 
 
-def _address(value: Any) -> Any:
+def _address(value: object) -> object:
     return value if not isinstance(value, str) else parse_address(value)
 
 
-def _command(value: Any) -> Any:
+def _command(value: object) -> object:
     if not isinstance(value, str):
         return value
     try:

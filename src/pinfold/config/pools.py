@@ -1,6 +1,6 @@
 """`[pools.NAME]` and `[programs.NAME.pool]`: interchangeable endpoints and how one is picked."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -34,7 +34,7 @@ class PoolEndpoint(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _plain(cls, value: Any) -> Any:
+    def _plain(cls, value: object) -> object:
         return {"address": value} if isinstance(value, str) else value
 
 

@@ -2,7 +2,7 @@
 
 import signal
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -45,7 +45,7 @@ class ReadyProbe(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _short(cls, value: Any) -> Any:
+    def _short(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         written = dict(value)
@@ -60,7 +60,7 @@ class ReadyProbe(Model):
         return written
 
 
-def _signal_name(value: Any) -> Any:
+def _signal_name(value: object) -> object:
     name = str(value).removeprefix("SIG").upper()
     if f"SIG{name}" not in signal.Signals.__members__:
         raise ValueError(f'"{value}" is no signal; write a name such as "TERM"')
@@ -82,7 +82,7 @@ class ProgramLimits(Model):
     processes: int | None = Field(None, ge=1, description="Processes of its user.")
 
 
-def _umask(value: Any) -> Any:
+def _umask(value: object) -> object:
     if isinstance(value, str):
         try:
             return int(value, 8)
@@ -121,7 +121,7 @@ class Program(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _ports(cls, value: Any) -> Any:
+    def _ports(cls, value: object) -> object:
         if not isinstance(value, dict):
             return value
         written = dict(value)
@@ -134,7 +134,7 @@ class Program(Model):
         return written
 
 
-def _port(name: str, plan: Any, instances: Any) -> Any:
+def _port(name: str, plan: object, instances: object) -> object:
     if plan == "auto":
         return AutoPort()
     if plan == "socket":

@@ -135,12 +135,15 @@ class Keeper:
 
     async def _connect(self) -> None:
         link = await ProxyLink.connect(self._control_path)
-        link.on_drained = lambda pool, address: self.on_drained(pool, address)
+        link.on_drained = self._drained
         self._link = link
         self.pid = link.hello.pid
         self.generation = link.hello.generation
         self._tasks = [task for task in self._tasks if not task.done()]
         self._tasks.append(asyncio.create_task(self._listen(link)))
+
+    def _drained(self, pool: str, address: str) -> None:
+        self.on_drained(pool, address)
 
     async def _listen(self, link: ProxyLink) -> None:
         try:

@@ -19,7 +19,7 @@ LOOP_WINDOW: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """The deaths of one instance that still count; `deaths` are monotonic seconds, oldest first, at most `LOOP_DEATHS`."""
+    """The deaths of one instance that still count: `deaths` in monotonic seconds, oldest first, bounded."""
 
     row: int = 0
     deaths: tuple[float, ...] = ()
@@ -46,4 +46,4 @@ class Backoff:
             return 0.0
         if self.looping:
             return CAP * jitter
-        return min(CAP, BASE * 2 ** min(self.row - 1, 16)) * jitter
+        return min(CAP, BASE * 2.0 ** min(self.row - 1, 16)) * jitter

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pinfold.base.address import Address, TcpAddress, UnixAddress, parse_address
 from pinfold.config.model import FixedPorts, Program
@@ -11,6 +12,9 @@ from pinfold.config.template import expand
 from pinfold.supervise.wire import Identity, LogFile, Process, Rlimit
 
 __all__ = ["Birth", "Host", "fingerprint", "launch", "template_values"]
+
+
+Resource = Literal["core", "open_files", "processes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,5 +142,9 @@ def launch(program: Program, birth: Birth, host: Host) -> Process:
 
 def _rlimits(program: Program) -> tuple[Rlimit, ...]:
     limits = program.limits
-    named = (("core", limits.core), ("open_files", limits.open_files), ("processes", limits.processes))
-    return tuple(Rlimit(resource=resource, value=value) for resource, value in named if value is not None)
+    named: dict[Resource, int | None] = {
+        "core": limits.core,
+        "open_files": limits.open_files,
+        "processes": limits.processes,
+    }
+    return tuple(Rlimit(resource=resource, value=value) for resource, value in named.items() if value is not None)

@@ -1,4 +1,4 @@
-"""All programs: finds the instance an exit or a drained endpoint belongs to, and takes over what an earlier daemon left."""
+"""All programs: whom an exit or a drained endpoint concerns, and the taking over of what an earlier daemon left."""
 
 import asyncio
 import contextlib
@@ -88,7 +88,7 @@ class Supervisor:
             instance.close()
 
     async def _clear(self, birth: Birth, report: ProcessReport) -> None:
-        how = "left by a program that is not configured any more" if report.exit is None else "ended while no daemon ran"
+        how = "of a program not configured any more" if report.exit is None else "ended while no daemon ran"
         self._tell(birth.instance, how)
         await self._grounds.shim.kill_tree(birth.key)
         if report.exit is not None:
