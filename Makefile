@@ -13,7 +13,7 @@ $(VENV)/.deps: requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	touch $@
 
-$(VENV)/.stamp: $(VENV)/.deps pyproject.toml $(shell find src -name '*.py')
+$(VENV)/.stamp: $(VENV)/.deps pyproject.toml Cargo.lock $(shell find src dataplane -name '*.py' -o -name '*.rs' -o -name Cargo.toml)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
 	touch $@
 

@@ -92,7 +92,8 @@ pub fn bind_unix(path: &str) -> io::Result<Socket> {
     if UnixStream::connect(path).is_ok() {
         return Err(io::Error::from_raw_os_error(libc::EADDRINUSE));
     }
-    if std::fs::symlink_metadata(path).is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_socket(&found.file_type())) {
+    if std::fs::symlink_metadata(path).is_ok_and(|found| std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()))
+    {
         std::fs::remove_file(path)?;
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;

@@ -59,7 +59,7 @@ impl Logs {
     pub fn finish(&self) {
         let (done, wait) = mpsc::channel();
         if self.jobs.send(Job::Finish(done)).is_ok() {
-            drop(wait.recv_timeout(std::time::Duration::from_secs(5)));
+            let _ = wait.recv_timeout(std::time::Duration::from_secs(5));
         }
     }
 }
@@ -70,7 +70,7 @@ fn write_all(queue: &mpsc::Receiver<Job>, waiting: &AtomicUsize, missed: &Atomic
         let (file, text, lines) = match job {
             Job::Write { file, text, lines } => (file, text, lines),
             Job::Finish(done) => {
-                drop(done.send(()));
+                let _ = done.send(());
                 continue;
             }
         };

@@ -130,9 +130,10 @@ fn plan(process: &Process, raised: &[(OwnedFd, RawFd)]) -> io::Result<Plan> {
         Resource::OpenFiles => libc::RLIMIT_NOFILE,
         Resource::Processes => libc::RLIMIT_NPROC,
     };
-    let rlimits = process.rlimits.iter().map(|one| {
-        (resource(one.resource), libc::rlimit { rlim_cur: one.value, rlim_max: one.value })
-    });
+    let rlimits = process
+        .rlimits
+        .iter()
+        .map(|one| (resource(one.resource), libc::rlimit { rlim_cur: one.value, rlim_max: one.value }));
     Ok(Plan {
         argv,
         environment,
@@ -166,7 +167,15 @@ fn errno() -> i32 {
 /// Runs in the child; returns only the step that failed, and why.
 fn become_program(plan: &Plan) -> (u32, i32) {
     for (step, run) in (0u32..).zip([
-        start_session, set_stdio, reset_signals, set_rlimits, set_groups, set_gid, set_uid, change_directory, die_with_parent,
+        start_session,
+        set_stdio,
+        reset_signals,
+        set_rlimits,
+        set_groups,
+        set_gid,
+        set_uid,
+        change_directory,
+        die_with_parent,
     ]) {
         if !run(plan) {
             return (step, errno());

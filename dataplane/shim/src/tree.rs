@@ -21,7 +21,8 @@ pub fn members(entries: &BTreeMap<i32, Entry>, leader: i32, key: &str, shim: i32
     let marked = |pid: i32, one: &Entry| {
         one.session == leader || pid == leader || (one.key.as_deref() == Some(key) && below(entries, pid, shim))
     };
-    let mut found: BTreeSet<i32> = entries.iter().filter(|(pid, one)| marked(**pid, one)).map(|(pid, _)| *pid).collect();
+    let mut found: BTreeSet<i32> =
+        entries.iter().filter(|(pid, one)| marked(**pid, one)).map(|(pid, _)| *pid).collect();
     found.extend(entries.keys().filter(|pid| below(entries, **pid, leader)));
     found.remove(&shim);
     found
