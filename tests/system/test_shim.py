@@ -64,7 +64,7 @@ def rig() -> Iterator[Rig]:
     directory = Path(tempfile.mkdtemp(prefix="pf-"))
     rig = Rig(directory)
     yield rig
-    with contextlib.suppress(ChildProcessError):
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
         os.kill(rig.pid, signal.SIGTERM)
         os.waitpid(rig.pid, 0)
     shutil.rmtree(directory)
