@@ -170,7 +170,14 @@ def test_each_line_is_stamped_with_time_pid_and_stream(rig: Rig) -> None:
 
 
 def test_a_grandchild_with_a_session_of_its_own_dies_with_the_tree(rig: Rig) -> None:
-    forks = "import os,time\nif os.fork()==0:\n os.setsid()\n if os.fork()==0:\n  print(os.getpid(), flush=True); time.sleep(99)\n os._exit(0)\n"
+    forks = (
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        " os.setsid()\n"
+        " if os.fork() == 0:\n"
+        "  print(os.getpid(), flush=True); time.sleep(99)\n"
+        " os._exit(0)\n"
+    )
 
     async def scene(shim: Shim) -> None:
         await rig.python(shim, "a-1", forks + "time.sleep(0.2)")
@@ -225,8 +232,9 @@ def test_addresses_are_listened_on_all_or_none(rig: Rig) -> None:
         busy = f"127.0.0.1:{taken.getsockname()[1]}"
 
         async def scene(shim: Shim) -> None:
+            wanted = [ListenAddress(address=f"127.0.0.1:{free}", sockets=2), ListenAddress(address=busy, sockets=2)]
             with pytest.raises(ShimError, match="in use"):
-                await shim.listen([ListenAddress(address=f"127.0.0.1:{free}", sockets=2), ListenAddress(address=busy, sockets=2)])
+                await shim.listen(wanted)
             with pytest.raises(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", free))
             await shim.listen([ListenAddress(address=f"127.0.0.1:{free}", sockets=2)])
