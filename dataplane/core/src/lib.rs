@@ -1,2 +1,10 @@
-//! placeholder
+//! Every decision of the request path, without I/O, clock or unsafe code: what a request is, how long its body is, which
+//! headers go on, which route and which endpoint take it. Bytes, time and chance come in as arguments.
 #![forbid(unsafe_code)]
+
+pub mod balance;
+pub mod chunked;
+pub mod framing;
+pub mod headers;
+pub mod request;
+pub mod routes;
