@@ -1,0 +1,126 @@
+"""Reads a config: every problem at once, each at its place; after that nothing is left to ask."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from pinfold.base.errors import ConfigError, Place, Problem
+from pinfold.config.model import Config, Listener, Pool, Program, Route
+from pinfold.config.positions import Path, Positions
+from pinfold.config.rules import close_to, faults
+
+__all__ = ["LoadedConfig", "load", "parse"]
+
+_SYNTAX: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)")
+_TABLES: Final[dict[str, type[BaseModel]]] = {
+    "listeners": Listener,
+    "programs": Program,
+    "pools": Pool,
+    "routes": Route,
+}
+_TYPES: Final = {
+    "int_type": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedConfig:
+    """A config without problems, and where its parts stand."""
+
+    config: Config
+    positions: Positions
+
+
+def load(path: FilePath) -> LoadedConfig:
+    """Read the config at `path`.
+
+    Raises:
+        ConfigError: with every problem; also when the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError([Problem(None, f"cannot read {path}: {reason}", "name another with -c FILE")]) from None
+    return parse(text, str(path), path.resolve().parent)
+
+
+def parse(text: str, file: str, directory: FilePath) -> LoadedConfig:
+    """Read a config from text; relative paths in it start at `directory`.
+
+    Raises:
+        ConfigError: with every problem, in the order of the file.
+    """
+    try:
+        written = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([_syntax(file, str(error))]) from None
+    positions = Positions(file, text)
+    for program in _tables(written.get("programs")):
+        program["working_directory"] = directory / str(program.get("working_directory", ""))
+    try:
+        config = Config.model_validate(written)
+    except ValidationError as error:
+        problems = [_problem(positions, one) for one in error.errors()]
+        raise ConfigError(_ordered(problems)) from None
+    if problems := [Problem(positions.at(one.path), one.what, one.hint) for one in faults(config)]:
+        raise ConfigError(_ordered(problems))
+    return LoadedConfig(config, positions)
+
+
+def _tables(value: object) -> list[dict[str, Any]]:
+    return [table for table in value.values() if isinstance(table, dict)] if isinstance(value, dict) else []
+
+
+def _ordered(problems: list[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda one: (one.place.line, one.place.column) if one.place else (0, 0))
+
+
+def _syntax(file: str, error: str) -> Problem:
+    found = _SYNTAX.fullmatch(error)
+    if found is None:
+        return Problem(Place(file, 1, 1), f"not valid TOML: {error}")
+    return Problem(Place(file, int(found[2]), int(found[3])), f"not valid TOML: {found[1]}")
+
+
+def _problem(positions: Positions, error: ErrorDetails) -> Problem:
+    path: Path = tuple(error["loc"])
+    name = str(path[-1]) if path else ""
+    match error["type"]:
+        case "extra_forbidden":
+            return Problem(positions.at(path), f'unknown key "{name}"', close_to(name, _keys_beside(path)))
+        case "missing":
+            return Problem(positions.at(path[:-1]), f'"{name}" is missing')
+        case "value_error":
+            return Problem(positions.at(path), f"{name}: {error['msg'].removeprefix('Value error, ')}")
+        case kind if kind in _TYPES:
+            return Problem(positions.at(path), f"{name}: expected {_TYPES[kind]}, found {error['input']!r}")
+        case _:
+            return Problem(positions.at(path), f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}")
+
+
+def _keys_beside(path: Path) -> list[str]:
+    """The keys known where the last key of `path` was written."""
+    table = _TABLES.get(str(path[0])) if len(path) > 1 else None
+    model: type[BaseModel] | None = table or Config
+    for key in path[2:-1] if table else path[:-1]:
+        model = _model_of(model, str(key)) if model else None
+    return list(model.model_fields) if model else []
+
+
+def _model_of(model: type[BaseModel], key: str) -> type[BaseModel] | None:
+    field = model.model_fields.get(key)
+    options = (field.annotation, *get_args(field.annotation)) if field else ()
+    return next((one for one in options if isinstance(one, type) and issubclass(one, BaseModel)), None)
