@@ -1,4 +1,4 @@
-"""Programs and their instances, driven against the installed shim; the proxy's part of a drain is played by the test."""
+"""Programs and their instances, driven against the installed shim; the test plays the proxy's part of a drain."""
 
 import asyncio
 import contextlib
@@ -59,7 +59,8 @@ class Stage:
         grounds = Grounds(shim, directory, SystemClock(), lambda _: ({"PATH": os.environ["PATH"]}, None))
         grounds.log = lambda name: LogFile(path=str(directory / f"{name}.log"), max_bytes=1 << 20, keep=1)
         self.told: list[tuple[str, str]] = []
-        self.supervisor = Supervisor(grounds, SystemClock(), SystemRng(), lambda who, what: self.told.append((who, what)))
+        tell = lambda who, what: self.told.append((who, what))  # noqa: E731 - one use, one line
+        self.supervisor = Supervisor(grounds, SystemClock(), SystemRng(), tell)
         self.supervisor.on_standing = self.drain
         self.fewest = 99
         shim.on_exited = self.supervisor.exited
