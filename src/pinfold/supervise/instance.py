@@ -178,8 +178,7 @@ class Instance:
 
     async def wait_probed(self) -> None:
         """Return once its process has been found to answer, or not to."""
-        while not self.ready and not self.probe_failure:
-            await asyncio.wait({asyncio.ensure_future(self._pulse.wait())}, timeout=0.05)
+        await self.wait_until(lambda: self.ready or bool(self.probe_failure))
 
     def close(self) -> None:
         """Let go of the instance; its process runs on."""
@@ -276,6 +275,12 @@ class Instance:
                 pass
         self._take(Event.DEADLINE)
 
+    def _probed(self, event: Event | None) -> None:
+        if event is None:
+            self._notify()
+        else:
+            self._take(event)
+
     def _notify(self) -> None:
         pulse, self._pulse = self._pulse, asyncio.Event()
         pulse.set()
@@ -300,7 +305,8 @@ class Instance:
             case Action.PROBE if birth is not None:
                 first = self._program.first_port
                 address = birth.addresses.get(first) if first else None
-                self._probing = Probing(address, lambda: self.owner.config.ready, self._take, known=self._known)
+                wanted = lambda: self.owner.config.ready  # noqa: E731 - the probe follows the config as it changes
+                self._probing = Probing(address, wanted, self._probed, known=self._known)
             case Action.SIGNAL if birth is not None:
                 self._arm_in(Phase.STOPPING, self.owner.config.stop.timeout)
                 await shim.signal(birth.key, signals.Signals[f"SIG{self.owner.config.stop.signal}"])

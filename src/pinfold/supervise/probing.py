@@ -29,14 +29,19 @@ class Probing:
     """Owns the task that probes; ends it in `cancel`."""
 
     def __init__(
-        self, address: Address | None, wanted: Callable[[], ReadyProbe], tell: Callable[[Event], None], *, known: bool
+        self,
+        address: Address | None,
+        wanted: Callable[[], ReadyProbe],
+        tell: Callable[[Event | None], None],
+        *,
+        known: bool,
     ) -> None:
         """Begin to probe.
 
         Args:
             address: what to probe; None for a program without ports, which is ready once it runs.
             wanted: the probe as configured now.
-            tell: is told READY and UNREADY.
+            tell: is told READY and UNREADY, and None for a failure that decides nothing yet.
             known: it was ready before (a daemon came back); one pass is enough.
         """
         self.last_failure = ""
@@ -57,6 +62,7 @@ class Probing:
             verdict = await probe(address, wanted())
             if not verdict.passed:
                 self.last_failure = verdict.why
+                self._tell(None)
             row = row + 1 if verdict.passed is not ready else 0
             if row >= (FALL if ready else self._rise):
                 ready, row, self._rise = not ready, 0, RISE
