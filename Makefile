@@ -1,39 +1,81 @@
-# What a user runs: build, test. What a developer runs: test-fast, lint.
-PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# What a user runs: build, test. What a developer runs: test-fast, lint, format, lock.
+# Each works on a fresh machine with Python >= 3.11, cargo and a C compiler; a rebuild costs what changed.
 
-.PHONY: build test test-fast lint lock clean
+# The first Python that is new enough; say PYTHON=... for another.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+# Tests that run at a time, and compilers.
+JOBS ?= $(shell nproc)
 
-build: $(VENV)/.stamp
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export CARGO_BUILD_JOBS ?= $(JOBS)
+# Tests are to meet the program as the operator does, and must not litter src, whose age decides about rebuilds.
+export PYTHONDONTWRITEBYTECODE := 1
 
-$(VENV)/.deps: requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "pinfold needs Python 3.11 or newer")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	touch $@
+# Directories are among the sources so that a file that went away is noticed.
+PYTHON_SOURCES := $(shell find src -not -path '*.egg-info*' -not -path '*__pycache__*')
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find dataplane -name target -prune -o \( -type d -o -name '*.rs' -o -name Cargo.toml \) -print)
 
-$(VENV)/.stamp: $(VENV)/.deps pyproject.toml Cargo.lock $(shell find src dataplane -name '*.py' -o -name '*.rs' -o -name Cargo.toml)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
-	touch $@
+.PHONY: build develop test test-fast lint format lock clean
 
-test: build lint
-	cargo test --locked --workspace
-	$(BIN)/pytest
+build: .venv/installed
 
-test-fast: build
-	cargo test --locked -p pinfold-wire -p pinfold-core
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "pinfold needs Python 3.11 or newer, with its venv module" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/needs: .venv/python requirements.lock requirements-build.lock
+	$(PIP) install --require-hashes -r requirements.lock -r requirements-build.lock
+	@touch $@
+
+# A real installation from a wheel; what setuptools left of an earlier build would bring removed files back.
+.venv/installed: .venv/needs pyproject.toml MANIFEST.in $(PYTHON_SOURCES) $(RUST_SOURCES)
+	rm -rf build src/pinfold.egg-info
+	$(PIP) install --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
+.venv/develops: .venv/needs requirements-dev.lock
+	$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+develop: .venv/develops build
+
+# Ends in pytest's own summary.
+test: lint develop
+	cargo test --locked --workspace --quiet
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
+
+test-fast: develop
+	cargo test --locked --quiet -p pinfold-wire -p pinfold-core
 	$(BIN)/pytest tests/unit tests/seam
 
-lint: build
-	cargo fmt --check
+lint: .venv/develops
+	$(BIN)/ruff format --check src tests tools
+	$(BIN)/ruff check src tests tools
+	$(BIN)/mypy src tests/support tools
+	PYTHONPATH=src $(BIN)/lint-imports
+	$(BIN)/python tools/check_sizes.py
+	$(BIN)/python tools/check_lexicon.py
+	$(BIN)/python tools/check_reasons.py
+	$(BIN)/python tools/check_crates.py
+	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	$(BIN)/ruff check src tests
-	$(BIN)/mypy
-	$(BIN)/lint-imports
 
-lock: pyproject.toml
-	$(BIN)/pip freeze --all --exclude pip --exclude pinfold > requirements.lock
+format: .venv/develops
+	$(BIN)/ruff format src tests tools
+	$(BIN)/ruff check --fix src tests tools
+	cargo fmt --all
+
+# Newest versions that pyproject.toml allows, with hashes, for every Python from 3.11 on.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
+lock: .venv/develops
+	$(LOCK) pyproject.toml -o requirements.lock
+	$(LOCK) requirements-build.in -o requirements-build.lock
+	$(LOCK) pyproject.toml requirements-build.in --extra test --extra lint -c requirements.lock -c requirements-build.lock \
+	  -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) target build dist
+	rm -rf .venv build dist target src/pinfold.egg-info
+	find src tests tools -name __pycache__ -exec rm -rf {} +

@@ -76,7 +76,7 @@ class Stage:
     async def started(self, program: ProgramConfig) -> Program:
         app = self.supervisor.add("app", program)
         await app.first_start()
-        await asyncio.gather(*(one.wait_until(lambda one=one: one.ready) for one in app.everyone))  # type: ignore[misc]
+        await asyncio.gather(*(one.wait_until(lambda one=one: one.ready) for one in app.everyone))  # type: ignore[misc]  # a lambda with a default
         self.fewest = len(app.instances)
         return app
 

@@ -21,9 +21,7 @@ class LiveEndpoint:
     mode: Literal["ready", "drain"]
 
 
-def build(
-    config: Config, certificates: Mapping[str, Sequence[Bundle]], live: Iterable[LiveEndpoint]
-) -> wire.Snapshot:
+def build(config: Config, certificates: Mapping[str, Sequence[Bundle]], live: Iterable[LiveEndpoint]) -> wire.Snapshot:
     """The snapshot for `config`.
 
     Args:

@@ -179,9 +179,7 @@ def step(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:
     return State(phase, ready), () if repeated else actions
 
 
-def event_for_exit(
-    *, wanted: bool, restart: Literal["always", "on-failure", "never"], succeeded: bool
-) -> Event:
+def event_for_exit(*, wanted: bool, restart: Literal["always", "on-failure", "never"], succeeded: bool) -> Event:
     """Whether a process that has ended is wanted again.
 
     Args:

@@ -1,0 +1,1 @@
+"""The bundled program that `pinfold demo` runs; it stands alone and knows nothing of pinfold."""
