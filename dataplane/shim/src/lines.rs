@@ -1,74 +1,106 @@
-//! Cuts the output of a program into lines. Pure: bytes come in, whole lines go out, the rest is kept and bounded.
+//! From the bytes of a pipe to lines of bounded length. Pure. Bytes are kept as they are, whether UTF-8 or not: the
+//! reader of a log decides how to show them, and nothing is lost on the way.
 
-/// Longest line; a longer one is cut here and goes on in the next.
+/// Most bytes of a line; a longer one is split.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 
-/// The part of a line that has not ended yet.
-#[derive(Debug, Default)]
-pub struct Lines {
-    rest: Vec<u8>,
+/// What a piece of text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// The line goes on in the next piece.
+    Continued,
+    /// A line, or the last piece of one.
+    Last,
 }
 
-impl Lines {
-    /// Takes `bytes` and hands each line that is whole now, without its end, to `emit`.
-    pub fn push(&mut self, bytes: &[u8], mut emit: impl FnMut(&[u8])) {
-        let mut parts = bytes.split(|&byte| byte == b'\n').peekable();
-        while let Some(part) = parts.next() {
-            self.extend(part, &mut emit);
-            if parts.peek().is_some() {
-                emit(self.rest.strip_suffix(b"\r").unwrap_or(&self.rest));
-                self.rest.clear();
-            }
+/// Splits one stream of bytes; holds the line that has not ended yet.
+#[derive(Default)]
+pub struct Splitter {
+    partial: Vec<u8>,
+}
+
+impl Splitter {
+    /// Take the next bytes of the stream; `emit` is called for each piece, without its line end.
+    pub fn push(&mut self, bytes: &[u8], emit: &mut impl FnMut(&[u8], Piece)) {
+        let mut rest = bytes;
+        while let Some(end) = memchr::memchr(b'\n', rest) {
+            let (line, after) = rest.split_at(end);
+            self.add(line, emit);
+            emit(&self.partial, Piece::Last);
+            self.partial.clear();
+            rest = after.get(1..).unwrap_or_default();
+        }
+        self.add(rest, emit);
+        if self.partial.is_empty() {
+            self.partial = Vec::new(); // An idle stream holds no memory.
         }
     }
 
-    /// Hands over the last line, which had no end.
-    pub fn finish(&mut self, emit: impl FnOnce(&[u8])) {
-        if !self.rest.is_empty() {
-            emit(&self.rest);
-            self.rest.clear();
+    /// The stream has ended: what is left is a line too.
+    pub fn finish(&mut self, emit: &mut impl FnMut(&[u8], Piece)) {
+        if !self.partial.is_empty() {
+            emit(&self.partial, Piece::Last);
+            self.partial = Vec::new();
         }
     }
 
-    fn extend(&mut self, mut part: &[u8], emit: &mut impl FnMut(&[u8])) {
-        while self.rest.len() + part.len() > MAX_LINE_BYTES {
-            let (head, tail) = part.split_at(MAX_LINE_BYTES - self.rest.len());
-            self.rest.extend_from_slice(head);
-            emit(&self.rest);
-            self.rest.clear();
-            part = tail;
+    fn add(&mut self, text: &[u8], emit: &mut impl FnMut(&[u8], Piece)) {
+        let mut rest = text;
+        while self.partial.len() + rest.len() > MAX_LINE_BYTES {
+            let (head, tail) = rest.split_at((MAX_LINE_BYTES - self.partial.len()).min(rest.len()));
+            self.partial.extend_from_slice(head);
+            emit(&self.partial, Piece::Continued);
+            self.partial.clear();
+            rest = tail;
         }
-        self.rest.extend_from_slice(part);
+        self.partial.extend_from_slice(rest);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Lines, MAX_LINE_BYTES};
+    use super::*;
 
-    fn cut(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
-        let (mut lines, mut found) = (Lines::default(), Vec::new());
-        for piece in pieces {
-            lines.push(piece, |line| found.push(line.to_vec()));
+    fn pieces(chunks: &[&[u8]]) -> Vec<(Vec<u8>, Piece)> {
+        let (mut splitter, mut found) = (Splitter::default(), Vec::new());
+        let mut emit = |text: &[u8], piece| found.push((text.to_vec(), piece));
+        for chunk in chunks {
+            splitter.push(chunk, &mut emit);
         }
-        lines.finish(|line| found.push(line.to_vec()));
+        splitter.finish(&mut emit);
         found
     }
 
     #[test]
-    fn any_split_of_the_bytes_gives_the_same_lines() {
-        let text = b"one\ntwo\r\n\nlast";
-        let whole = cut(&[text]);
-        assert_eq!(whole, [b"one".to_vec(), b"two".to_vec(), b"".to_vec(), b"last".to_vec()]);
-        for at in 0..text.len() {
-            assert_eq!(cut(&[&text[..at], &text[at..]]), whole);
+    fn any_cut_of_the_bytes_gives_the_same_lines() {
+        let text = b"one\n\ntwo \xff\r\nlast";
+        let wanted: Vec<_> = [b"one".to_vec(), vec![], b"two \xff\r".to_vec(), b"last".to_vec()]
+            .into_iter()
+            .map(|line| (line, Piece::Last))
+            .collect();
+        for cut in 0..=text.len() {
+            assert_eq!(pieces(&[&text[..cut], &text[cut..]]), wanted);
         }
     }
 
     #[test]
-    fn a_line_past_the_bound_is_cut_and_nothing_of_it_is_lost() {
-        let long = vec![b'x'; MAX_LINE_BYTES * 2 + 5];
-        let sizes: Vec<usize> = cut(&[&long]).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [MAX_LINE_BYTES, MAX_LINE_BYTES, 5]);
+    fn a_line_past_the_bound_is_split_and_nothing_is_lost() {
+        let mut text = vec![b'x'; 2 * MAX_LINE_BYTES + 5];
+        text.push(b'\n');
+        let found = pieces(&[&text[..70_000], &text[70_000..]]);
+        let sizes: Vec<_> = found.iter().map(|(text, piece)| (text.len(), *piece)).collect();
+        assert_eq!(sizes, [(MAX_LINE_BYTES, Piece::Continued), (MAX_LINE_BYTES, Piece::Continued), (5, Piece::Last)]);
+    }
+
+    #[test]
+    fn a_line_of_exactly_the_bound_is_whole() {
+        let mut text = vec![b'x'; MAX_LINE_BYTES];
+        text.push(b'\n');
+        assert_eq!(pieces(&[&text]), [(vec![b'x'; MAX_LINE_BYTES], Piece::Last)]);
+    }
+
+    #[test]
+    fn an_empty_stream_has_no_line() {
+        assert_eq!(pieces(&[b"", b""]), []);
     }
 }
