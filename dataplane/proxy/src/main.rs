@@ -1,0 +1,2 @@
+//! pinfold-proxy.
+fn main() {}
