@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from pinfold.config.fields import Addresses, Duration, Model, PathField, Size, Words
+from pinfold.config.fields import Addresses, Duration, HostNames, Model, PathField, Size, Words
 
 __all__ = ["Listener", "ListenerLimits", "ListenerTimeouts", "Tls"]
 
@@ -11,7 +11,7 @@ class Tls(Model):
     """Certificates of a listener; exactly one of the two."""
 
     certificates: tuple[PathField, ...] = Field((), description="PEM files with chain and key, in any order.")
-    self_signed: Words = Field((), description="Names to make and renew a self-signed certificate for.")
+    self_signed: HostNames = Field((), description="Names to make and renew a self-signed certificate for.")
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Tls":

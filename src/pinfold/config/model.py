@@ -1,6 +1,5 @@
 """The whole configuration, typed; after reading, nothing is left to ask whether it is valid."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -114,8 +113,3 @@ class Config(Model):
         if self.routes or len(self.pool_names) != 1:
             return self.routes
         return (Route(pool=self.pool_names[0]),)
-
-
-def rooted(path: Path, directory: Path) -> Path:
-    """`path` as seen from the directory of the config file."""
-    return path if path.is_absolute() else directory / path

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pinfold.base.errors import ConfigError, Place, Problem
+from pinfold.config.fields import DIRECTORY
 from pinfold.config.model import Config, Listener, Pool, Program, Route
 from pinfold.config.positions import Path, Positions
 from pinfold.config.rules import close_to, faults
@@ -69,9 +70,9 @@ def parse(text: str, file: str, directory: FilePath) -> LoadedConfig:
         raise ConfigError([_syntax(file, str(error))]) from None
     positions = Positions(file, text)
     for program in _tables(written.get("programs")):
-        program["working_directory"] = directory / str(program.get("working_directory", ""))
+        program.setdefault("working_directory", str(directory))
     try:
-        config = Config.model_validate(written)
+        config = Config.model_validate(written, context={DIRECTORY: directory})
     except ValidationError as error:
         problems = [_problem(positions, one) for one in error.errors()]
         raise ConfigError(_ordered(problems)) from None
