@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Address", "TcpAddress", "UnixAddress", "parse_address"]
+__all__ = ["Address", "TcpAddress", "UnixAddress", "overlap", "parse_address"]
 
 UNIX_PATH_MAX: Final = 107
 """Bytes of a unix socket's path (unix(7): 108 with the terminator)."""
@@ -32,6 +32,15 @@ class UnixAddress:
 
 
 Address = TcpAddress | UnixAddress
+
+
+def overlap(one: Address, other: Address) -> bool:
+    """Whether a socket at one of the two stands in the way of one at the other."""
+    if isinstance(one, TcpAddress) and isinstance(other, TcpAddress):
+        hosts = {one.host, other.host}
+        same_family = (":" in one.host) == (":" in other.host)
+        return one.port == other.port and same_family and (len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"}))
+    return one == other
 
 
 def parse_address(text: object) -> Address:

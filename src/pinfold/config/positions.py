@@ -17,7 +17,7 @@ class Positions:
     """The place of every key, and of every element of a list of tables."""
 
     def __init__(self, file: str, text: str) -> None:
-        """Read the positions of `text`, which is valid TOML."""
+        """Read the positions of `text`, which is valid TOML; without a file nothing has a place."""
         self._file = file
         self._places: dict[Path, Place] = {}
         tree = Parser(Language(tree_sitter_toml.language())).parse(text.encode())
@@ -33,8 +33,10 @@ class Positions:
                     index = counts[key] = counts.get(key, -1) + 1
                     self._table((*key, index), node)
 
-    def at(self, path: Path) -> Place:
-        """The place of `path`, or of the nearest part above it that is written down."""
+    def at(self, path: Path) -> Place | None:
+        """The place of `path`, or of the nearest part above it that is written down; None without a file."""
+        if not self._file:
+            return None
         for end in range(len(path), 0, -1):
             if (place := self._places.get(path[:end])) is not None:
                 return place

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pinfold.base.address import Address, TcpAddress
+from pinfold.base.address import Address, TcpAddress, overlap
 from pinfold.config.model import Config, FixedPorts, Program
 from pinfold.config.positions import Path
 from pinfold.config.template import placeholders
@@ -56,19 +56,11 @@ def _addresses(config: Config) -> Iterator[Fault]:
     for path, address in [*bound, *ports]:
         owner = f"{path[0]}.{path[1]}"
         for other, theirs in taken:
-            if _overlap(address, other):
+            if overlap(address, other):
                 hint = "give each an address of its own"
                 yield Fault(path, f"{address} is the address of {theirs} already", hint)
                 break
         taken.append((address, owner))
-
-
-def _overlap(one: Address, other: Address) -> bool:
-    if isinstance(one, TcpAddress) and isinstance(other, TcpAddress):
-        hosts = {one.host, other.host}
-        same_family = (":" in one.host) == (":" in other.host)
-        return one.port == other.port and same_family and (len(hosts) == 1 or bool(hosts & {"0.0.0.0", "::"}))
-    return one == other
 
 
 def _routes(config: Config) -> Iterator[Fault]:
