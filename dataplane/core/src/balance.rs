@@ -22,22 +22,38 @@ pub fn least_requests(candidates: &[Candidate], chance: u32) -> Option<usize> {
     tied().nth(nth).map(|(index, _)| index)
 }
 
-/// The candidate whose turn number `turn` is: each has as many turns of every round as its weight, spread out.
-///
-/// Returns None without candidates.
-pub fn round_robin(candidates: &[Candidate], turn: u64) -> Option<usize> {
-    let round: u64 = candidates.iter().map(|one| u64::from(one.weight)).sum();
-    let (mut credits, mut picked) = (vec![0i64; candidates.len()], None);
-    for _ in 0..=turn.checked_rem(round)? {
-        for (credit, one) in credits.iter_mut().zip(candidates) {
-            *credit += i64::from(one.weight);
+/// Most turns of one round; weights whose sum is larger are scaled down.
+const ROUND_MOST: u64 = 10_000;
+
+/// The turns of one round: each index comes as often as its weight, spread out (nginx's smooth weighted round-robin).
+pub fn turns(weights: &[u32]) -> Vec<usize> {
+    let divisor = weights.iter().map(|&weight| u64::from(weight)).reduce(common_divisor).unwrap_or(1).max(1);
+    let sum: u64 = weights.iter().map(|&weight| u64::from(weight) / divisor).sum();
+    let scale = sum.div_ceil(ROUND_MOST).max(1) * divisor;
+    let scaled: Vec<i64> =
+        weights.iter().map(|&weight| i64::try_from((u64::from(weight) / scale).max(1)).unwrap_or(1)).collect();
+    let round: i64 = scaled.iter().sum();
+    let mut credits = vec![0; scaled.len()];
+    let mut turns = Vec::new();
+    for _ in 0..round {
+        for (credit, weight) in credits.iter_mut().zip(&scaled) {
+            *credit += weight;
         }
-        // The first of the richest, as nginx's smooth round-robin has it.
-        let (index, richest) = credits.iter_mut().enumerate().rev().max_by_key(|(_, credit)| **credit)?;
-        *richest -= i64::try_from(round).unwrap_or(i64::MAX);
-        picked = Some(index);
+        // The first of the richest.
+        if let Some((index, richest)) = credits.iter_mut().enumerate().rev().max_by_key(|(_, credit)| **credit) {
+            *richest -= round;
+            turns.push(index);
+        }
     }
-    picked
+    turns
+}
+
+fn common_divisor(a: u64, b: u64) -> u64 {
+    if b == 0 {
+        a
+    } else {
+        common_divisor(b, a % b)
+    }
 }
 
 #[cfg(test)]
@@ -64,9 +80,16 @@ mod tests {
 
     #[test]
     fn turns_follow_the_weights_and_are_spread_out() {
-        let candidates = of(&[(5, 0), (1, 0), (1, 0)]);
-        let picks: Vec<_> = (0..7).filter_map(|turn| round_robin(&candidates, turn)).collect();
-        assert_eq!(picks, [0, 0, 1, 0, 2, 0, 0]);
-        assert_eq!(round_robin(&[], 3), None);
+        assert_eq!(turns(&[5, 1, 1]), [0, 0, 1, 0, 2, 0, 0]);
+        assert_eq!(turns(&[10, 10, 10]), [0, 1, 2]);
+        assert_eq!(turns(&[]), [0; 0]);
+    }
+
+    #[test]
+    fn a_round_is_bounded_whatever_the_weights() {
+        let weights: Vec<u32> = (0..200).map(|index| 801 + index).collect();
+        let turns = turns(&weights);
+        assert!(turns.len() <= 10_200, "{}", turns.len());
+        assert!((0..200).all(|index| turns.contains(&index)));
     }
 }

@@ -8,6 +8,24 @@ const LINE_MOST: u32 = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkError;
 
+/// What the bytes read by one call of [`Decoder::next`] were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// A chunk of so many bytes begins.
+    Begin(u64),
+    /// The body is over, trailers included; what follows belongs to the next message.
+    End,
+    /// Nothing yet; all input is used.
+    More,
+    /// The last so many of the bytes used are payload; `ends` the chunk.
+    Payload {
+        /// How many.
+        bytes: usize,
+        /// Whether the chunk has no more.
+        ends: bool,
+    },
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Size { digits: u8 },
@@ -43,30 +61,30 @@ impl Decoder {
         self.at == At::End
     }
 
-    /// Reads from `input` up to and with the next piece of payload: how many bytes of it are used, and how many of those,
-    /// at their end, are payload. With nothing left to use both are 0.
+    /// Reads from `input` up to and with the next piece: how many bytes of it are used, and what they were.
     ///
     /// # Errors
     /// [`ChunkError`]; the connection cannot be used any more.
-    pub fn next(&mut self, input: &[u8]) -> Result<(usize, usize), ChunkError> {
-        let mut used = 0;
-        while let Some(rest) = input.get(used..) {
-            if self.at == At::Payload && !rest.is_empty() {
-                let piece = usize::try_from(self.left).unwrap_or(usize::MAX).min(rest.len());
-                self.left -= piece as u64;
-                if self.left == 0 {
-                    self.at = At::PayloadCr;
+    pub fn next(&mut self, input: &[u8]) -> Result<(usize, Piece), ChunkError> {
+        for (index, &byte) in input.iter().enumerate() {
+            match self.at {
+                At::End => return Ok((index, Piece::End)),
+                At::Payload => {
+                    let bytes = usize::try_from(self.left).unwrap_or(usize::MAX).min(input.len() - index);
+                    self.left -= bytes as u64;
+                    let ends = self.left == 0;
+                    if ends {
+                        self.at = At::PayloadCr;
+                    }
+                    return Ok((index + bytes, Piece::Payload { bytes, ends }));
                 }
-                return Ok((used + piece, piece));
+                _ => self.step(byte)?,
             }
-            let Some(&byte) = rest.first() else { break };
-            if self.at == At::End {
-                break;
+            if self.at == At::Payload {
+                return Ok((index + 1, Piece::Begin(self.left)));
             }
-            self.step(byte)?;
-            used += 1;
         }
-        Ok((used, 0))
+        Ok((input.len(), if self.ended() { Piece::End } else { Piece::More }))
     }
 
     fn step(&mut self, byte: u8) -> Result<(), ChunkError> {
@@ -105,34 +123,79 @@ impl Decoder {
     }
 }
 
+/// The line that begins a chunk of so many bytes, appended to `out`.
+pub fn write_begin(out: &mut Vec<u8>, bytes: u64) {
+    let digits = (u64::BITS - bytes.leading_zeros()).div_ceil(4).max(1);
+    out.extend(
+        (0..digits)
+            .rev()
+            .filter_map(|digit| char::from_digit(((bytes >> (digit * 4)) & 15) as u32, 16))
+            .map(|c| c as u8),
+    );
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What follows the payload of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+/// The last chunk, without trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, bool, usize), ChunkError> {
-        let (mut decoder, mut payload, mut total) = (Decoder::default(), Vec::new(), 0);
+    /// The payload, the sizes of the chunks, whether the body ended and how many bytes were used.
+    type Found = (Vec<u8>, Vec<u64>, bool, usize);
+
+    fn read(pieces: &[&[u8]]) -> Result<Found, ChunkError> {
+        let (mut decoder, mut payload, mut sizes, mut total) = (Decoder::default(), Vec::new(), Vec::new(), 0);
         for piece in pieces {
             let mut rest = *piece;
-            loop {
+            while !rest.is_empty() {
                 let (used, found) = decoder.next(rest)?;
-                payload.extend_from_slice(&rest[used - found..used]);
+                match found {
+                    Piece::Begin(size) => sizes.push(size),
+                    Piece::Payload { bytes, .. } => payload.extend_from_slice(&rest[used - bytes..used]),
+                    Piece::End | Piece::More => {}
+                }
                 rest = &rest[used..];
                 total += used;
-                if used == 0 || rest.is_empty() {
+                if found == Piece::End {
                     break;
                 }
             }
         }
-        Ok((payload, decoder.ended(), total))
+        Ok((payload, sizes, decoder.ended(), total))
     }
 
     const GOOD: &[u8] = b"5;a=\"b\"\r\nhello\r\n00A\r\n, world!!!\r\n0\r\nX-Sum: 1\r\n\r\nGET";
 
     #[test]
     fn any_split_of_the_bytes_gives_the_same_payload_and_leaves_what_follows() {
-        for at in 0..GOOD.len() {
-            let (payload, ended, used) = read(&[&GOOD[..at], &GOOD[at..]]).unwrap();
-            assert_eq!((payload.as_slice(), ended, used), (b"hello, world!!!".as_slice(), true, GOOD.len() - 3));
+        for at in 0..=GOOD.len() {
+            let found = read(&[&GOOD[..at], &GOOD[at..]]).unwrap();
+            assert_eq!(found, (b"hello, world!!!".to_vec(), vec![5, 10], true, GOOD.len() - 3), "{at}");
+        }
+    }
+
+    #[test]
+    fn each_chunk_is_seen_to_begin_and_to_end() {
+        let mut decoder = Decoder::default();
+        assert_eq!(decoder.next(b"3\r\nabc\r\n"), Ok((3, Piece::Begin(3))));
+        assert_eq!(decoder.next(b"ab"), Ok((2, Piece::Payload { bytes: 2, ends: false })));
+        assert_eq!(decoder.next(b"c\r\n0\r\n\r\n"), Ok((1, Piece::Payload { bytes: 1, ends: true })));
+        assert_eq!(decoder.next(b"\r\n0\r\n\r"), Ok((6, Piece::More)));
+        assert_eq!(decoder.next(b"\nnext"), Ok((1, Piece::End)));
+    }
+
+    #[test]
+    fn sizes_are_written_as_plain_hexadecimal() {
+        for (bytes, wanted) in
+            [(0, "0\r\n"), (9, "9\r\n"), (16, "10\r\n"), (65535, "ffff\r\n"), (u64::MAX, "ffffffffffffffff\r\n")]
+        {
+            let mut out = Vec::new();
+            write_begin(&mut out, bytes);
+            assert_eq!(out, wanted.as_bytes());
         }
     }
 

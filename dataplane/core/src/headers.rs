@@ -1,7 +1,9 @@
 //! Which fields of a request go on to the endpoint, and which the proxy sets itself. A client's copies of what the proxy
 //! owns go first, ours come last, so a client can neither forge them nor strip them by naming them in `Connection`.
 
+use crate::framing::{Body, Version};
 use crate::request::{values, Field, Head};
+use crate::response::AnswerHead;
 use std::net::IpAddr;
 
 /// Fields the proxy owns: a client's copies never go on, in any spelling.
@@ -33,37 +35,97 @@ pub struct Client<'a> {
     pub port: Option<u16>,
 }
 
-/// Whether the field goes on to the endpoint as it is.
-pub fn passes(head: &Head<'_, '_>, field: &Field<'_>) -> bool {
+/// The lines the proxy sets on every request of a client's connection.
+pub fn client_lines(client: Client<'_>) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(128);
+    if let Some(address) = client.address {
+        write_field(&mut lines, b"X-Forwarded-For", address.to_canonical().to_string().as_bytes());
+    }
+    write_field(&mut lines, b"X-Forwarded-Proto", client.proto.as_bytes());
+    if let Some(port) = client.port {
+        write_field(&mut lines, b"X-Forwarded-Port", port.to_string().as_bytes());
+    }
+    lines
+}
+
+/// The head as the endpoint gets it, appended to `out`: method, target and fields as they came, but for those of one hop
+/// and those the proxy owns; then what the proxy sets.
+///
+/// `own` are the [`client_lines`]. `address`, which the client connected to, stands in for the `Host` that HTTP/1.0
+/// does not demand.
+pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address: &str) {
+    for part in [head.method, " ", head.target, " HTTP/1.1\r\n"] {
+        out.extend_from_slice(part.as_bytes());
+    }
+    for field in head.fields.iter().filter(|field| passes(head, field)) {
+        write_field(out, field.name.as_bytes(), field.value);
+    }
+    if head.host.is_empty() {
+        write_field(out, b"Host", address.as_bytes());
+    } else {
+        write_field(out, b"X-Forwarded-Host", head.host.as_bytes());
+    }
+    out.extend_from_slice(own);
+    if head.body == Body::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if let Some(protocol) = upgrade(head) {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        write_field(out, b"Upgrade", protocol);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// One field as a line, appended to `out`.
+pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    for part in [name, b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
+}
+
+/// The protocol a request asks to switch to (RFC 9110 section 7.8), if it may be passed on.
+///
+/// None beside a body, which could not be told from what the other protocol says. None for `h2c`: an endpoint that takes
+/// it up would answer requests that no route has seen.
+pub fn upgrade<'a>(head: &Head<'a, '_>) -> Option<&'a [u8]> {
+    let mut protocols = values(head.fields, "upgrade");
+    let (protocol, None) = (protocols.next()?, protocols.next()) else { return None };
+    let asked = options(head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
+    let bare = head.version == Version::Http11 && head.body == Body::Length(0);
+    let h2c = protocol.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    (asked && bare && !h2c && !protocol.is_empty()).then_some(protocol)
+}
+
+/// Whether the client wants its connection to stay open behind the answer (RFC 9112 section 9.3).
+pub fn client_stays(head: &Head<'_, '_>) -> bool {
+    let says = |word: &[u8]| options(head.fields).any(|option| option.eq_ignore_ascii_case(word));
+    match head.version {
+        Version::Http11 => !says(b"close"),
+        Version::Http10 => says(b"keep-alive") && !says(b"close"),
+    }
+}
+
+/// Whether the field of a request goes on to the endpoint as it is.
+fn passes(head: &Head<'_, '_>, field: &Field<'_>) -> bool {
     let name = field.name;
     if is_one_of(name, &HOP_BY_HOP) || is_one_of(name, &OWNED) || aliases(name) {
         return false;
     }
-    is_one_of(name, &UNSTRIPPABLE) || !options(head).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+    is_one_of(name, &UNSTRIPPABLE) || !options(head.fields).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }
 
-/// The fields the proxy sets, appended to `out` as whole lines.
-pub fn write_own(out: &mut Vec<u8>, head: &Head<'_, '_>, client: Client<'_>) {
-    let mut line = |name: &str, value: &str| {
-        for part in [name, ": ", value, "\r\n"] {
-            out.extend_from_slice(part.as_bytes());
-        }
-    };
-    if let Some(address) = client.address {
-        line("X-Forwarded-For", &address.to_canonical().to_string());
+/// Whether the field of an answer goes on to the client as it is; its length is for the caller to judge.
+pub fn answer_passes(head: &AnswerHead<'_, '_>, field: &Field<'_>) -> bool {
+    let name = field.name;
+    if is_one_of(name, &HOP_BY_HOP) {
+        return head.status == 101 && name.eq_ignore_ascii_case("upgrade");
     }
-    line("X-Forwarded-Proto", client.proto);
-    if !head.host.is_empty() {
-        line("X-Forwarded-Host", head.host);
-    }
-    if let Some(port) = client.port {
-        line("X-Forwarded-Port", &port.to_string());
-    }
+    !options(head.fields).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// The options of all `Connection` fields.
-fn options<'f>(head: &'f Head<'_, '_>) -> impl Iterator<Item = &'f [u8]> {
-    values(head.fields, "connection").flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+pub fn options<'a: 'f, 'f>(fields: &'f [Field<'a>]) -> impl Iterator<Item = &'a [u8]> + 'f {
+    values(fields, "connection").flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 fn is_one_of(name: &str, list: &[&str]) -> bool {
@@ -114,16 +176,61 @@ mod tests {
         assert_eq!(forwarded(fields), ["Host", "Content-Length", "Cookie"]);
     }
 
-    #[test]
-    fn the_endpoint_is_told_the_client_once() {
-        let mut slots = [httparse::EMPTY_HEADER; 4];
-        let head = request::parse(b"GET / HTTP/1.1\r\nHost: ex.org:8772\r\n\r\n", &mut slots).unwrap();
+    fn written(text: &str) -> String {
+        let mut slots = [httparse::EMPTY_HEADER; 16];
+        let head = request::parse(text.as_bytes(), &mut slots).unwrap();
         let client = Client { address: "::ffff:192.0.2.7".parse().ok(), proto: "https", port: Some(8772) };
         let mut out = Vec::new();
-        write_own(&mut out, &head, client);
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: ex.org:8772\r\nX-Forwarded-Port: 8772\r\n"
+        write_request(&mut out, &head, &client_lines(client), "127.0.0.1:8772");
+        String::from_utf8(out).unwrap()
+    }
+
+    const OWN: &str = "X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 8772\r\n";
+
+    #[test]
+    fn the_endpoint_is_told_the_client_once_and_the_rest_is_as_it_came() {
+        let text = "POST /a%2F?b=%20 HTTP/1.1\r\nhost: ex.org:8772\r\nX-Forwarded-For: 6.6.6.6\r\nA: 1\r\na:  2 \r\nTransfer-Encoding: chunked\r\n\r\n";
+        let wanted = format!(
+            "POST /a%2F?b=%20 HTTP/1.1\r\nhost: ex.org:8772\r\nA: 1\r\na: 2\r\nX-Forwarded-Host: ex.org:8772\r\n{OWN}Transfer-Encoding: chunked\r\n\r\n"
         );
+        assert_eq!(written(text), wanted);
+    }
+
+    #[test]
+    fn http_1_0_without_host_is_sent_on_with_the_address_it_came_to() {
+        let wanted = format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:8772\r\n{OWN}\r\n");
+        assert_eq!(written("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"), wanted);
+    }
+
+    #[test]
+    fn an_upgrade_passes_but_not_to_h2c_nor_beside_a_body() {
+        let ask = |protocol: &str, more: &str| {
+            written(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: {protocol}\r\n{more}\r\n"
+            ))
+        };
+        assert!(ask("websocket", "").ends_with("Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
+        for plain in [ask("h2c", ""), ask("x, H2C", ""), ask("websocket", "Content-Length: 1\r\n")] {
+            assert!(!plain.contains("Upgrade"), "{plain}");
+        }
+    }
+
+    #[test]
+    fn who_closes_the_connection_is_told_by_version_and_connection() {
+        for (version, value, wanted) in [
+            ("1.1", "keep-alive", true),
+            ("1.1", "x, Close", false),
+            ("1.0", "x", false),
+            ("1.0", "Keep-Alive", true),
+            ("1.0", "keep-alive, close", false),
+        ] {
+            let text = format!("GET / HTTP/{version}\r\nHost: a\r\nConnection: {value}\r\n\r\n");
+            let mut slots = [httparse::EMPTY_HEADER; 4];
+            assert_eq!(
+                client_stays(&request::parse(text.as_bytes(), &mut slots).unwrap()),
+                wanted,
+                "{version} {value}"
+            );
+        }
     }
 }

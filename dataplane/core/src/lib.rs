@@ -4,7 +4,10 @@
 
 pub mod balance;
 pub mod chunked;
+pub mod failure;
 pub mod framing;
 pub mod headers;
 pub mod request;
+pub mod response;
+pub mod retry;
 pub mod routes;

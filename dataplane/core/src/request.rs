@@ -63,6 +63,14 @@ pub fn head_length(bytes: &[u8]) -> Option<usize> {
     memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
 }
 
+/// Whether these bytes, which are no whole head yet, can still become one: so that one is refused that never will, a
+/// TLS greeting for example, or lines that end without CR.
+pub fn may_become_head(bytes: &[u8]) -> bool {
+    let begins = bytes.first().is_none_or(|&byte| byte.is_ascii_graphic() || byte == b'\r');
+    let control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n');
+    begins && !bytes.iter().any(control) && refuse_bare_line_ends(bytes).is_ok()
+}
+
 /// The head in `bytes`, which are exactly one (see [`head_length`]).
 ///
 /// # Errors
@@ -95,7 +103,10 @@ pub fn values<'a, 'f>(fields: &'f [Field<'a>], name: &'f str) -> impl Iterator<I
 }
 
 /// httparse takes a bare LF for a line end; RFC 9112 section 2.2 lets us, and smuggling forbids it.
-fn refuse_bare_line_ends(bytes: &[u8]) -> Result<(), HeadError> {
+///
+/// # Errors
+/// [`HeadError::Malformed`] for a line that ends otherwise, and for a folded one.
+pub(crate) fn refuse_bare_line_ends(bytes: &[u8]) -> Result<(), HeadError> {
     let mut before = 0;
     for at in memchr::memchr_iter(b'\n', bytes) {
         if at == 0 || bytes.get(at - 1) != Some(&b'\r') {
@@ -194,6 +205,22 @@ mod tests {
         let found = parse_whole("GET http://Ex.org/p?q HTTP/1.1\r\nHost: ex.org\r\n\r\n");
         assert_eq!(found.map(|(_, path, _)| path), Ok("/p".to_owned()));
         assert_eq!(error("GET http://evil/ HTTP/1.1\r\nHost: ex.org"), HeadError::Host);
+    }
+
+    #[test]
+    fn what_never_becomes_a_head_is_known_before_its_end() {
+        for (bytes, wanted) in [
+            (b"".as_slice(), true),
+            (b"GET", true),
+            (b"GET / HTTP/1.1\r", true),
+            (b"GET / HTTP/1.1\r\nHost: a\r\n", true),
+            (b"GET / HTTP/1.1\n", false),
+            (b"\x16\x03\x01", false),
+            (b"GET / HTTP/1.1\r\nA: \0", false),
+            (b"\x80", false),
+        ] {
+            assert_eq!(may_become_head(bytes), wanted, "{bytes:?}");
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Links {
         Ok(theirs)
     }
 
-    /// Send the sockets of these addresses to every proxy.
+    /// Send the sockets of these addresses to every proxy, or word that they are held no more.
     pub fn announce(&mut self, addresses: &[String], listeners: &Listeners, poll: &mut Poll) {
         let keys: Vec<_> = self.links.keys().cloned().collect();
         for key in keys {
@@ -116,9 +116,7 @@ impl Links {
         let Some(link) = self.links.get_mut(key) else { return };
         link.retry = None;
         while let Some(address) = link.waiting.front() {
-            // An address that is no longer listened on has nothing to send.
-            let sent = listeners.sockets(address).map_or(Ok(()), |sockets| send(&link.end, address, &sockets));
-            match sent {
+            match send(&link.end, address, &listeners.sockets(address).unwrap_or_default()) {
                 Ok(()) => drop(link.waiting.pop_front()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if is_passing(&error) => {
@@ -163,7 +161,7 @@ fn send(link: &OwnedFd, address: &str, sockets: &[BorrowedFd<'_>]) -> io::Result
     let json = frame.get(HEADER_BYTES..).unwrap_or_default();
     let mut space = [MaybeUninit::uninit(); ANCILLARY_BYTES];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(sockets)) {
+    if !sockets.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(sockets)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     sendmsg(link, &[IoSlice::new(json)], &mut ancillary, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;

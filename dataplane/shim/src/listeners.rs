@@ -39,7 +39,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// Listen on exactly these addresses. One that is held already stays as it is: another count of sockets takes
-    /// effect when the address is next bound. Returns the addresses that are new.
+    /// effect when the address is next bound. Returns the addresses that are new, and those that are held no more.
     ///
     /// # Errors
     /// A problem for each address that cannot be had; then nothing has changed.
@@ -63,10 +63,11 @@ impl Listeners {
         if !problems.is_empty() {
             return Err(problems); // What was bound closes with `fresh`.
         }
-        self.held.retain(|address, _| wanted.iter().any(|wanted| wanted.address == *address));
-        let names = fresh.keys().cloned().collect();
+        let gone = |address: &String| !wanted.iter().any(|wanted| wanted.address == *address);
+        let changed = fresh.keys().chain(self.held.keys().filter(|held| gone(held))).cloned().collect();
+        self.held.retain(|address, _| !gone(address));
         self.held.append(&mut fresh);
-        Ok(names)
+        Ok(changed)
     }
 
     /// The sockets of an address in the number the proxy is to get.

@@ -65,8 +65,8 @@ impl App {
 
     fn listen(&mut self, peer: u64, listen: &Listen) {
         match self.listeners.change(&listen.addresses) {
-            Ok(fresh) => {
-                self.links.announce(&fresh, &self.listeners, &mut self.poll);
+            Ok(changed) => {
+                self.links.announce(&changed, &self.listeners, &mut self.poll);
                 self.done(peer, listen.serial);
             }
             Err(problems) => self.failed(peer, listen.serial, problems),

@@ -199,6 +199,6 @@ pub struct EndpointStats {
 pub struct Sockets {
     /// The address as the snapshot names it.
     pub address: String,
-    /// How many descriptors come with this datagram.
+    /// How many descriptors come with this datagram; 0: the address is listened on no more, and copies are to be closed.
     pub count: u32,
 }

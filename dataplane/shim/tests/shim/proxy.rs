@@ -97,6 +97,9 @@ fn sockets_come_over_the_link_those_there_are_and_those_to_come() {
     link.listen(&[(&tcp, 2), (&unix, 3), (&more, 1)]).unwrap();
     let found = said(&rig, "proxy-1", 4);
     assert!(found[3].contains(&more), "only the new one: {found:?}");
+    link.listen(&[(&tcp, 2), (&unix, 3)]).unwrap();
+    let found = said(&rig, "proxy-1", 5);
+    assert_eq!(found[4], format!("{{\"type\":\"sockets\",\"address\":\"{more}\",\"count\":0}} 0 []"));
 }
 
 #[test]
