@@ -27,7 +27,7 @@ const ROUND_MOST: u64 = 10_000;
 
 /// The turns of one round: each index comes as often as its weight, spread out (nginx's smooth weighted round-robin).
 pub fn turns(weights: &[u32]) -> Vec<usize> {
-    let divisor = weights.iter().map(|&weight| u64::from(weight)).reduce(common_divisor).unwrap_or(1).max(1);
+    let divisor = weights.iter().map(|&weight| u64::from(weight)).reduce(divisor_of_both).unwrap_or(1).max(1);
     let sum: u64 = weights.iter().map(|&weight| u64::from(weight) / divisor).sum();
     let scale = sum.div_ceil(ROUND_MOST).max(1) * divisor;
     let scaled: Vec<i64> =
@@ -48,11 +48,11 @@ pub fn turns(weights: &[u32]) -> Vec<usize> {
     turns
 }
 
-fn common_divisor(a: u64, b: u64) -> u64 {
+fn divisor_of_both(a: u64, b: u64) -> u64 {
     if b == 0 {
         a
     } else {
-        common_divisor(b, a % b)
+        divisor_of_both(b, a % b)
     }
 }
 

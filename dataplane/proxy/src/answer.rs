@@ -1,0 +1,311 @@
+//! In: a connection on which a request was sent. Out: the answer, rewritten and relayed to the client as it comes.
+
+use crate::buffer::Buffer;
+use crate::clock;
+use crate::connections::Connection;
+use crate::exchange::{add, Exchange, Failed};
+use crate::peer::Stall;
+use pinfold_core::chunked::{write_begin, Decoder, Piece, CHUNK_END, LAST_CHUNK};
+use pinfold_core::failure::Cause;
+use pinfold_core::framing::Version;
+use pinfold_core::request::{self, Field};
+use pinfold_core::response::{self, AnswerBody, AnswerHead, Passage};
+use pinfold_core::retry::Progress;
+
+/// Fields of an answer for which there is room.
+const FIELDS_MOST: usize = 256;
+/// Fields for which there is room at first.
+const FIELDS_FEW: usize = 48;
+/// 1xx answers before the one that counts.
+const INTERIM_MOST: u32 = 16;
+/// Bytes of a body that are copied behind the head, to be written with it.
+const COPY_MOST: usize = 16 * 1024;
+
+/// How an answer ended.
+pub enum Ended {
+    /// The endpoint has switched to another protocol; these bytes of it have come already.
+    Upgraded(Buffer),
+    /// It was relayed.
+    Whole {
+        /// The connection to the endpoint can be used again.
+        reusable: bool,
+        /// The connection of the client stays open.
+        stays: bool,
+    },
+}
+
+/// The head that counts, once its bytes are gone.
+#[derive(Clone, Copy)]
+struct Begun {
+    status: u16,
+    body: AnswerBody,
+    passage: Passage,
+    reusable: bool,
+    stays: bool,
+}
+
+/// Relay the answer.
+///
+/// # Errors
+/// [`Failed`], with progress `Sent` if nothing of an answer came.
+pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<Ended, Failed> {
+    let buffers = &exchange.client.core.buffers;
+    let (mut buffer, mut out) = (Buffer::new(buffers), buffers.scratch());
+    let relayed = relay_head(exchange, connection, &mut buffer, &mut out).await;
+    let ended = match relayed {
+        Ok(begun) if begun.status == 101 => write(exchange, &out).await.map(|()| Ended::Upgraded(buffer)),
+        Ok(begun) => {
+            let mut body = Body::new(begun);
+            let whole = body.relay(exchange, connection, &mut buffer, &mut out).await;
+            let reusable = begun.reusable && buffer.is_empty() && exchange.tally.uploaded.get();
+            whole.map(|()| Ended::Whole { reusable, stays: begun.stays })
+        }
+        Err(failed) => Err(failed),
+    };
+    buffers.give_scratch(out);
+    ended
+}
+
+/// Read heads until the one that counts, which is left in `out` for the client.
+async fn relay_head(
+    exchange: &Exchange<'_>,
+    connection: &Connection,
+    buffer: &mut Buffer,
+    out: &mut Vec<u8>,
+) -> Result<Begun, Failed> {
+    for _ in 0..INTERIM_MOST {
+        let length = read_head(exchange, connection, buffer).await?;
+        let begun = translate(exchange, buffer.filled().get(..length).unwrap_or_default(), out);
+        buffer.consume(length);
+        match begun.map_err(Failed::begun)? {
+            Some(begun) => {
+                exchange.tally.status.set(begun.status);
+                return Ok(begun);
+            }
+            None if exchange.facts.version == Version::Http11 => write(exchange, out).await?,
+            None => {} // HTTP/1.0 knows none (RFC 9110 section 15.2).
+        }
+        out.clear();
+    }
+    Err(Failed::begun(Cause::MalformedAnswer))
+}
+
+async fn read_head(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buffer) -> Result<usize, Failed> {
+    loop {
+        if let Some(length) = request::head_length(buffer.filled()) {
+            return Ok(length);
+        }
+        if buffer.is_full() {
+            return Err(Failed::begun(Cause::MalformedAnswer));
+        }
+        let nothing = buffer.is_empty();
+        match connection.peer.read(buffer, exchange.watch()).await {
+            Ok(1..) if nothing => arm_silence(exchange),
+            Ok(1..) => {}
+            Ok(0) | Err(Stall::Broken) => {
+                let progress = if nothing { Progress::Sent } else { Progress::Begun };
+                return Err(Failed { cause: Cause::EndpointClosed, progress });
+            }
+            Err(Stall::Interrupted(_)) => {
+                return Err(Failed::begun(if nothing { Cause::FirstByteTimeout } else { Cause::SilenceTimeout }));
+            }
+        }
+    }
+}
+
+/// The head in `bytes` as the client is to get it, appended to `out`; None if another one follows.
+fn translate(exchange: &Exchange<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Begun>, Cause> {
+    let facts = &exchange.facts;
+    let mut few = [httparse::EMPTY_HEADER; FIELDS_FEW];
+    let mut many: [Field<'_>; FIELDS_MOST];
+    let parsed = match response::parse(bytes, &mut few, facts.to_head) {
+        Err(_) => {
+            many = [httparse::EMPTY_HEADER; FIELDS_MOST];
+            response::parse(bytes, &mut many, facts.to_head)
+        }
+        parsed => parsed,
+    };
+    let head = parsed.map_err(|_| Cause::MalformedAnswer)?;
+    if head.interim() {
+        response::write_head(out, &head, Passage::AsIs, response::Connection::Silent);
+        return Ok(None);
+    }
+    if head.status == 101 && !facts.upgrade {
+        return Err(Cause::MalformedAnswer);
+    }
+    let begun = begin(exchange, &head);
+    response::write_head(out, &head, begun.passage, connection_field(facts.version, &begun));
+    Ok(Some(begun))
+}
+
+fn begin(exchange: &Exchange<'_>, head: &AnswerHead<'_, '_>) -> Begun {
+    let facts = &exchange.facts;
+    let passage = response::passage(head.body, facts.version);
+    let table = exchange.client.core.table();
+    let going = exchange.client.core.stopping() || table.listener(exchange.listener.key).is_none();
+    let stays = facts.stays && passage != Passage::UntilClose && exchange.tally.uploaded.get() && !going;
+    Begun { status: head.status, body: head.body, passage, reusable: head.reusable, stays }
+}
+
+fn connection_field(version: Version, begun: &Begun) -> response::Connection {
+    match (begun.status, begun.stays, version) {
+        (101, ..) => response::Connection::Upgrade,
+        (_, false, _) => response::Connection::Close,
+        (_, true, Version::Http10) => response::Connection::KeepAlive,
+        (_, true, Version::Http11) => response::Connection::Silent,
+    }
+}
+
+fn arm_silence(exchange: &Exchange<'_>) {
+    exchange.watch().arm(clock::now().after_ms(exchange.pool.timeouts.silence_ms));
+}
+
+/// Write to the client.
+async fn write(exchange: &Exchange<'_>, bytes: &[u8]) -> Result<(), Failed> {
+    exchange.watch().arm(clock::now().after_ms(exchange.listener.timeouts.body_ms));
+    match exchange.client.peer.write(bytes, exchange.watch(), &mut 0).await {
+        Ok(()) => {
+            arm_silence(exchange);
+            Ok(())
+        }
+        Err(Stall::Broken) => Err(Failed::begun(Cause::ClientClosed)),
+        Err(Stall::Interrupted(_)) => Err(Failed::begun(Cause::BodyTimeout)),
+    }
+}
+
+/// A body on its way to the client.
+struct Body {
+    left: Left,
+    passage: Passage,
+}
+
+enum Left {
+    Bytes(u64),
+    Chunks(Decoder),
+    /// Until the endpoint closes.
+    Open,
+}
+
+impl Body {
+    fn new(begun: Begun) -> Self {
+        let left = match begun.body {
+            AnswerBody::None => Left::Bytes(0),
+            AnswerBody::Length(length) => Left::Bytes(length),
+            AnswerBody::Chunked => Left::Chunks(Decoder::default()),
+            AnswerBody::UntilClose => Left::Open,
+        };
+        Self { left, passage: begun.passage }
+    }
+
+    fn ended(&self) -> bool {
+        match &self.left {
+            Left::Bytes(left) => *left == 0,
+            Left::Chunks(decoder) => decoder.ended(),
+            Left::Open => false,
+        }
+    }
+
+    /// Relay it, behind the head that is in `out`.
+    async fn relay(
+        &mut self,
+        exchange: &Exchange<'_>,
+        connection: &Connection,
+        buffer: &mut Buffer,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Failed> {
+        loop {
+            let used = match &mut self.left {
+                Left::Bytes(left) => {
+                    let piece = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.filled().len());
+                    *left -= piece as u64;
+                    write_plain(exchange, buffer.filled().get(..piece).unwrap_or_default(), out).await?;
+                    piece
+                }
+                Left::Chunks(_) | Left::Open => {
+                    let used = self.encode(exchange, buffer.filled(), out).map_err(Failed::begun)?;
+                    if !out.is_empty() {
+                        write(exchange, out).await?;
+                        out.clear();
+                    }
+                    used
+                }
+            };
+            buffer.consume(used);
+            if self.ended() {
+                return Ok(());
+            }
+            match connection.peer.read(buffer, exchange.watch()).await {
+                Ok(1..) => {}
+                Ok(0) if matches!(self.left, Left::Open) => return self.close(exchange).await,
+                Ok(0) | Err(Stall::Broken) => return Err(Failed::begun(Cause::TruncatedAnswer)),
+                Err(Stall::Interrupted(_)) => return Err(Failed::begun(Cause::SilenceTimeout)),
+            }
+        }
+    }
+
+    /// What the client is to get of `bytes`, appended to `out`; how many of them are used.
+    fn encode(&mut self, exchange: &Exchange<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Cause> {
+        let chunked = self.passage == Passage::Chunked;
+        let Left::Chunks(decoder) = &mut self.left else {
+            add(&exchange.tally.sent, bytes.len());
+            if chunked && !bytes.is_empty() {
+                write_begin(out, bytes.len() as u64);
+            }
+            out.extend_from_slice(bytes);
+            if chunked && !bytes.is_empty() {
+                out.extend_from_slice(CHUNK_END);
+            }
+            return Ok(bytes.len());
+        };
+        let mut total = 0;
+        loop {
+            let rest = bytes.get(total..).unwrap_or_default();
+            let (used, piece) = decoder.next(rest).map_err(|_| Cause::MalformedAnswer)?;
+            total += used;
+            match piece {
+                Piece::Begin(size) if chunked => write_begin(out, size),
+                Piece::Begin(_) => {}
+                Piece::Payload { bytes: count, ends } => {
+                    add(&exchange.tally.sent, count);
+                    out.extend_from_slice(rest.get(used - count..used).unwrap_or_default());
+                    if ends && chunked {
+                        out.extend_from_slice(CHUNK_END);
+                    }
+                }
+                Piece::End => {
+                    if chunked {
+                        out.extend_from_slice(LAST_CHUNK);
+                    }
+                    return Ok(total);
+                }
+                Piece::More => return Ok(total),
+            }
+        }
+    }
+
+    /// The endpoint has closed, which ends the body.
+    async fn close(&self, exchange: &Exchange<'_>) -> Result<(), Failed> {
+        if self.passage == Passage::Chunked {
+            write(exchange, LAST_CHUNK).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Write the head in `out`, if it is still there, and a piece of the body: together if that costs little.
+async fn write_plain(exchange: &Exchange<'_>, piece: &[u8], out: &mut Vec<u8>) -> Result<(), Failed> {
+    add(&exchange.tally.sent, piece.len());
+    if out.is_empty() {
+        return if piece.is_empty() { Ok(()) } else { write(exchange, piece).await };
+    }
+    let together = piece.len() <= COPY_MOST;
+    if together {
+        out.extend_from_slice(piece);
+    }
+    write(exchange, out).await?;
+    out.clear();
+    if together {
+        return Ok(());
+    }
+    write(exchange, piece).await
+}

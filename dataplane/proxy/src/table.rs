@@ -1,0 +1,310 @@
+//! A snapshot resolved into what the cores look things up in; nothing is left to check when a request comes.
+
+use crate::endpoint::{count, Address, Endpoint};
+use crate::tls;
+use pinfold_core::{balance, routes};
+use pinfold_wire::{
+    AccessLog, Action, Balance, ListenerLimits, ListenerTimeouts, Match, Mode, PoolTimeouts, Problem, Snapshot,
+};
+use rustls::ServerConfig;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Counters of a listener; see `ListenerStats` of the seam.
+#[derive(Debug, Default)]
+pub struct ListenerCounters {
+    /// Open now.
+    pub connections: AtomicU64,
+    /// Accepted.
+    pub accepted: AtomicU64,
+    /// Closed at once because of the bound.
+    pub refused: AtomicU64,
+    /// Requests.
+    pub requests: AtomicU64,
+    /// TLS handshakes that failed.
+    pub handshake_failures: AtomicU64,
+}
+
+/// A listener.
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// Stands for the name; the same as long as the proxy lives.
+    pub key: u32,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// Present: it speaks TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Methods that pass; empty: all.
+    pub methods: Vec<String>,
+    /// How long a client may take.
+    pub timeouts: ListenerTimeouts,
+    /// How much a client may send.
+    pub limits: ListenerLimits,
+    /// Its counters.
+    pub counters: Arc<ListenerCounters>,
+    routes: Vec<Route>,
+}
+
+struct Route {
+    /// Its place in the snapshot.
+    index: usize,
+    matches: Match,
+    pool: usize,
+}
+
+/// An endpoint as a pool has it.
+pub struct Member {
+    /// What all pools share of it.
+    pub endpoint: Arc<Endpoint>,
+    /// For logs and counters.
+    pub name: Arc<str>,
+    /// Its share.
+    pub weight: u32,
+    /// What is wanted of it.
+    pub mode: Mode,
+}
+
+/// A pool.
+pub struct Pool {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How long an endpoint may take.
+    pub timeouts: PoolTimeouts,
+    /// All of them.
+    pub members: Vec<Member>,
+    /// What outlives the table.
+    pub lasting: Arc<Lasting>,
+    balance: Balance,
+    /// Places of the members that may be picked; in round-robin as often as their weight.
+    turns: Vec<usize>,
+}
+
+/// What a pool keeps from table to table.
+#[derive(Debug, Default)]
+pub struct Lasting {
+    /// Requests for which no endpoint could be picked.
+    pub unavailable: AtomicU64,
+    turn: AtomicU64,
+}
+
+/// Everything in force.
+pub struct Table {
+    /// That of the snapshot.
+    pub generation: u64,
+    /// Listeners, in the order of the snapshot.
+    pub listeners: Vec<Listener>,
+    /// Pools, in the order of the snapshot.
+    pub pools: Vec<Pool>,
+    /// Which requests are logged.
+    pub access_log: AccessLog,
+}
+
+impl Table {
+    /// Nothing at all, before the first snapshot.
+    pub fn empty() -> Self {
+        Self { generation: 0, listeners: Vec::new(), pools: Vec::new(), access_log: AccessLog::Off }
+    }
+
+    /// The listener of this key.
+    pub fn listener(&self, key: u32) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.key == key)
+    }
+
+    /// The pool of this name.
+    pub fn pool(&self, name: &str) -> Option<&Pool> {
+        self.pools.iter().find(|pool| *pool.name == *name)
+    }
+}
+
+impl Listener {
+    /// The first route that takes a request: its place in the snapshot, and that of its pool among those of the table.
+    pub fn route(&self, host: &str, path: &str) -> Option<(usize, usize)> {
+        let route = self.routes.iter().find(|route| routes::holds(&route.matches, host, path))?;
+        Some((route.index, route.pool))
+    }
+}
+
+impl Pool {
+    /// The member that takes a request, none of the endpoints whose id was `tried`; `chance` settles ties.
+    pub fn pick(&self, tried: &[u64], chance: u32, room: &mut Vec<balance::Candidate>) -> Option<&Member> {
+        let open = |place: &usize| self.members.get(*place).filter(|member| !tried.contains(&member.endpoint.id));
+        match self.balance {
+            Balance::LeastRequests => {
+                room.clear();
+                room.extend(self.turns.iter().filter_map(open).map(|member| balance::Candidate {
+                    weight: member.weight,
+                    in_flight: member.endpoint.counters.in_flight.load(Ordering::Relaxed),
+                }));
+                self.turns.iter().filter_map(open).nth(balance::least_requests(room, chance)?)
+            }
+            Balance::RoundRobin => {
+                let round = self.turns.len();
+                let turn = self.lasting.turn.fetch_add(1, Ordering::Relaxed);
+                let first = usize::try_from(turn.checked_rem(u64::try_from(round).ok()?)?).ok()?;
+                let (before, from) = self.turns.split_at_checked(first)?;
+                from.iter().chain(before).find_map(open)
+            }
+        }
+    }
+
+    /// No endpoint could be picked.
+    pub fn count_unavailable(&self) {
+        count(&self.lasting.unavailable);
+    }
+}
+
+/// Resolves snapshots one after the other and keeps what did not change: counters, TLS settings, keys of listeners.
+pub struct Resolver {
+    relieved: Arc<Notify>,
+    keys: HashMap<String, u32>,
+    endpoints: u64,
+    tls: tls::Cache,
+}
+
+impl Resolver {
+    /// One that has resolved nothing; see [`Endpoint::new`].
+    pub fn new(relieved: Arc<Notify>) -> Self {
+        Self { relieved, keys: HashMap::new(), endpoints: 0, tls: tls::Cache::default() }
+    }
+
+    /// The table of a snapshot that comes after `before`.
+    ///
+    /// # Errors
+    /// Every problem; nothing has changed then.
+    pub fn resolve(&mut self, generation: u64, snapshot: Snapshot, before: &Table) -> Result<Table, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let pools = self.pools(&snapshot, before, &mut problems);
+        let listeners = self.listeners(&snapshot, before, &mut problems);
+        if problems.is_empty() {
+            self.tls.forget_unused();
+            Ok(Table { generation, listeners, pools, access_log: snapshot.access_log })
+        } else {
+            Err(problems)
+        }
+    }
+
+    fn pools(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Pool> {
+        let mut pools: Vec<Pool> = Vec::new();
+        for wanted in &snapshot.pools {
+            if pools.iter().any(|pool| *pool.name == *wanted.name) {
+                problems.push(problem(format!("pools.{}", wanted.name), "is named twice"));
+                continue;
+            }
+            let old = before.pools.iter().find(|pool| *pool.name == *wanted.name);
+            let members = wanted.endpoints.iter().filter_map(|one| {
+                let member = self.member(one, old);
+                if member.is_none() {
+                    let what = format!("\"{}\" is no address", one.address);
+                    problems.push(problem(format!("pools.{}.endpoints.{}", wanted.name, one.name), &what));
+                }
+                member
+            });
+            let members: Vec<Member> = members.collect();
+            pools.push(Pool {
+                name: Arc::from(wanted.name.as_str()),
+                timeouts: wanted.timeouts.clone(),
+                lasting: old.map_or_else(Arc::default, |old| Arc::clone(&old.lasting)),
+                balance: wanted.balance,
+                turns: turns(wanted.balance, &members),
+                members,
+            });
+        }
+        pools
+    }
+
+    fn member(&mut self, wanted: &pinfold_wire::Endpoint, old: Option<&Pool>) -> Option<Member> {
+        let known = old.into_iter().flat_map(|pool| &pool.members).map(|member| &member.endpoint);
+        let endpoint = match known.into_iter().find(|endpoint| endpoint.address_text == wanted.address) {
+            Some(endpoint) => Arc::clone(endpoint),
+            None => {
+                self.endpoints += 1;
+                let (text, address) = (wanted.address.clone(), Address::parse(&wanted.address)?);
+                Arc::new(Endpoint::new(self.endpoints, text, address, Arc::clone(&self.relieved)))
+            }
+        };
+        let name = Arc::from(wanted.name.as_str());
+        Some(Member { endpoint, name, weight: wanted.weight.max(1), mode: wanted.mode })
+    }
+
+    fn listeners(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Listener> {
+        let names: Vec<&str> = snapshot.listeners.iter().map(|listener| listener.name.as_str()).collect();
+        let routes = routes_of(snapshot, &names, problems);
+        let mut listeners: Vec<Listener> = Vec::new();
+        for wanted in &snapshot.listeners {
+            let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+            let key = *self.keys.entry(wanted.name.clone()).or_insert(next);
+            if listeners.iter().any(|listener| listener.key == key) {
+                problems.push(problem(format!("listeners.{}", wanted.name), "is named twice"));
+                continue;
+            }
+            let tls = match wanted.tls.as_ref().map(|tls| self.tls.settings(tls, &snapshot.certificates)).transpose() {
+                Ok(tls) => tls,
+                Err(what) => {
+                    problems.push(problem(format!("listeners.{}.tls", wanted.name), &what));
+                    continue;
+                }
+            };
+            let old = before.listener(key);
+            listeners.push(Listener {
+                name: wanted.name.clone(),
+                key,
+                addresses: wanted.addresses.clone(),
+                tls,
+                methods: wanted.methods.clone(),
+                timeouts: wanted.timeouts.clone(),
+                limits: wanted.limits.clone(),
+                counters: old.map_or_else(Arc::default, |old| Arc::clone(&old.counters)),
+                routes: routes_for(&wanted.name, &routes),
+            });
+        }
+        listeners
+    }
+}
+
+/// Routes with the names of the listeners they hold for, all if there are none.
+type Named<'a> = (&'a [String], usize, &'a Match, usize);
+
+fn routes_of<'a>(snapshot: &'a Snapshot, listeners: &[&str], problems: &mut Vec<Problem>) -> Vec<Named<'a>> {
+    let mut routes = Vec::new();
+    for (index, route) in snapshot.routes.iter().enumerate() {
+        let Action::Forward { pool } = &route.action;
+        match snapshot.pools.iter().position(|one| one.name == *pool) {
+            Some(place) => routes.push((route.listeners.as_slice(), index, &route.matches, place)),
+            None => problems.push(problem(format!("routes.{index}"), &format!("there is no pool \"{pool}\""))),
+        }
+        for name in route.listeners.iter().filter(|name| !listeners.contains(&name.as_str())) {
+            problems.push(problem(format!("routes.{index}"), &format!("there is no listener \"{name}\"")));
+        }
+    }
+    routes
+}
+
+fn routes_for(listener: &str, routes: &[Named<'_>]) -> Vec<Route> {
+    routes
+        .iter()
+        .filter(|(names, ..)| names.is_empty() || names.iter().any(|name| name == listener))
+        .map(|&(_, index, matches, pool)| Route { index, matches: matches.clone(), pool })
+        .collect()
+}
+
+fn turns(balance: Balance, members: &[Member]) -> Vec<usize> {
+    let (ready, weights): (Vec<usize>, Vec<u32>) = members
+        .iter()
+        .enumerate()
+        .filter(|(_, member)| member.mode == Mode::Ready)
+        .map(|(place, member)| (place, member.weight))
+        .unzip();
+    match balance {
+        Balance::LeastRequests => ready,
+        Balance::RoundRobin => {
+            balance::turns(&weights).into_iter().filter_map(|turn| ready.get(turn).copied()).collect()
+        }
+    }
+}
+
+fn problem(place: String, what: &str) -> Problem {
+    Problem { place, what: what.to_owned(), errno: None }
+}

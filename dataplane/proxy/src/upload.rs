@@ -1,0 +1,176 @@
+//! The body of a request on its way from the client to the endpoint: its length is checked, chunks are written anew.
+
+use crate::buffer::Buffer;
+use crate::clock;
+use crate::connections::Connection;
+use crate::exchange::{add, Exchange};
+use crate::peer::Stall;
+use crate::watch::Watch;
+use pinfold_core::chunked::{write_begin, Decoder, Piece, CHUNK_END, LAST_CHUNK};
+use pinfold_core::failure::Cause;
+use pinfold_core::framing::Body;
+
+/// How far a body has been taken.
+pub struct Upload {
+    left: Left,
+    /// Payload that may still come; None: no bound.
+    allowed: Option<u64>,
+}
+
+enum Left {
+    Bytes(u64),
+    Chunks(Decoder),
+}
+
+/// What was taken of the bytes at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Bytes used.
+    pub used: usize,
+    /// Payload among them.
+    pub payload: usize,
+}
+
+impl Upload {
+    /// Nothing of the body is taken yet; `limit` bounds it, 0 does not.
+    pub fn new(body: Body, limit: u64) -> Self {
+        let left = match body {
+            Body::Length(length) => Left::Bytes(length),
+            Body::Chunked => Left::Chunks(Decoder::default()),
+        };
+        Self { left, allowed: (limit > 0).then_some(limit) }
+    }
+
+    /// Whether all of it is taken.
+    pub fn ended(&self) -> bool {
+        match &self.left {
+            Left::Bytes(left) => *left == 0,
+            Left::Chunks(decoder) => decoder.ended(),
+        }
+    }
+
+    /// Take what belongs to the body from `bytes`, and append to `out` what the endpoint is to get of it.
+    ///
+    /// # Errors
+    /// The body is none, or too large.
+    pub fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Taken, Cause> {
+        match &mut self.left {
+            Left::Bytes(left) => {
+                let used = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                out.extend_from_slice(bytes.get(..used).unwrap_or_default());
+                *left -= used as u64;
+                Ok(Taken { used, payload: used })
+            }
+            Left::Chunks(decoder) => take_chunks(decoder, &mut self.allowed, bytes, out),
+        }
+    }
+
+    /// Send what is left of the body as it comes from the client.
+    ///
+    /// # Errors
+    /// Why it has not gone whole; the side of the cause says who is to blame.
+    pub async fn run(
+        mut self,
+        exchange: &Exchange<'_>,
+        buffer: &mut Buffer,
+        connection: &Connection,
+        watch: &Watch,
+    ) -> Result<(), Cause> {
+        let (body_ms, silence_ms) = (exchange.listener.timeouts.body_ms, exchange.pool.timeouts.silence_ms);
+        let mut out = exchange.client.core.buffers.scratch();
+        while !self.ended() {
+            watch.arm(clock::now().after_ms(body_ms));
+            match exchange.client.peer.read(buffer, watch).await {
+                Ok(1..) => {}
+                Ok(0) | Err(Stall::Broken) => return Err(Cause::ClientClosed),
+                Err(Stall::Interrupted(_)) => return Err(Cause::BodyTimeout),
+            }
+            let taken = self.take(buffer.filled(), &mut out)?;
+            buffer.consume(taken.used);
+            add(&exchange.tally.received, taken.payload);
+            watch.arm(clock::now().after_ms(silence_ms));
+            match connection.peer.write(&out, watch, &mut 0).await {
+                Ok(()) => out.clear(),
+                Err(Stall::Broken) => return Err(Cause::EndpointClosed),
+                Err(Stall::Interrupted(_)) => return Err(Cause::SilenceTimeout),
+            }
+        }
+        exchange.client.core.buffers.give_scratch(out);
+        Ok(())
+    }
+}
+
+fn take_chunks(
+    decoder: &mut Decoder,
+    allowed: &mut Option<u64>,
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Taken, Cause> {
+    let mut taken = Taken { used: 0, payload: 0 };
+    loop {
+        let rest = bytes.get(taken.used..).unwrap_or_default();
+        let (used, piece) = decoder.next(rest).map_err(|_| Cause::MalformedBody)?;
+        taken.used += used;
+        match piece {
+            Piece::Begin(size) => {
+                if let Some(allowed) = allowed {
+                    *allowed = allowed.checked_sub(size).ok_or(Cause::BodyTooLarge)?;
+                }
+                write_begin(out, size);
+            }
+            Piece::Payload { bytes: count, ends } => {
+                out.extend_from_slice(rest.get(used - count..used).unwrap_or_default());
+                taken.payload += count;
+                if ends {
+                    out.extend_from_slice(CHUNK_END);
+                }
+            }
+            Piece::End => {
+                out.extend_from_slice(LAST_CHUNK);
+                return Ok(taken);
+            }
+            Piece::More => return Ok(taken),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take_all(mut upload: Upload, pieces: &[&[u8]]) -> (Result<usize, Cause>, Vec<u8>, bool) {
+        let (mut out, mut payload) = (Vec::new(), 0);
+        for piece in pieces {
+            match upload.take(piece, &mut out) {
+                Ok(taken) => payload += taken.payload,
+                Err(cause) => return (Err(cause), out, false),
+            }
+        }
+        (Ok(payload), out, upload.ended())
+    }
+
+    #[test]
+    fn a_body_of_known_length_leaves_what_follows() {
+        let mut upload = Upload::new(Body::Length(3), 0);
+        let mut out = Vec::new();
+        assert_eq!(upload.take(b"abcGET", &mut out), Ok(Taken { used: 3, payload: 3 }));
+        assert!(upload.ended() && out == b"abc");
+        assert!(Upload::new(Body::Length(0), 0).ended());
+    }
+
+    #[test]
+    fn chunks_keep_their_bounds_and_lose_extensions_and_trailers() {
+        let pieces: [&[u8]; 3] = [b"003;x=y\r\nab", b"c\r\n1\r\n.\r", b"\n0\r\nX: 1\r\n\r\n"];
+        let (payload, out, ended) = take_all(Upload::new(Body::Chunked, 0), &pieces);
+        assert_eq!((payload, ended), (Ok(4), true));
+        assert_eq!(out, b"3\r\nabc\r\n1\r\n.\r\n0\r\n\r\n");
+    }
+
+    #[test]
+    fn chunks_past_the_bound_are_refused_when_they_begin() {
+        let (found, out, _) = take_all(Upload::new(Body::Chunked, 4), &[b"3\r\nabc\r\n2\r\n"]);
+        assert_eq!((found, out.as_slice()), (Err(Cause::BodyTooLarge), b"3\r\nabc\r\n".as_slice()));
+        let (found, ..) = take_all(Upload::new(Body::Chunked, 3), &[b"3\r\nabc\r\n0\r\n\r\n"]);
+        assert_eq!(found, Ok(3));
+    }
+}
