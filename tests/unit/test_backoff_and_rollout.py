@@ -34,20 +34,20 @@ def test_the_delay_never_passes_the_cap() -> None:
 
 
 def test_new_instances_come_first_and_surplus_ones_go_last() -> None:
-    assert plan(up={1, 2}, wanted=3, changed=True, surge=True) == [
+    assert plan(up={1, 2}, wanted=3, changed={1, 2}, surge=True) == [
         Step(Kind.START, 3),
         Step(Kind.SURGE, 1),
         Step(Kind.SURGE, 2),
     ]
-    assert plan(up={1, 2, 3}, wanted=1, changed=False, surge=True) == [Step(Kind.STOP, 2), Step(Kind.STOP, 3)]
+    assert plan(up={1, 2, 3}, wanted=1, changed=set(), surge=True) == [Step(Kind.STOP, 2), Step(Kind.STOP, 3)]
 
 
 def test_fixed_ports_are_replaced_in_place() -> None:
-    assert plan(up={1}, wanted=1, changed=True, surge=False) == [Step(Kind.REPLACE, 1)]
+    assert plan(up={1}, wanted=1, changed={1}, surge=False) == [Step(Kind.REPLACE, 1)]
 
 
 def test_what_is_as_wanted_is_not_touched() -> None:
-    assert plan(up={1, 2}, wanted=2, changed=False, surge=True) == []
+    assert plan(up={1, 2}, wanted=2, changed=set(), surge=True) == []
 
 
 def test_probes_never_take_out_more_than_half() -> None:

@@ -4,7 +4,7 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Address", "TcpAddress", "UnixAddress", "overlap", "parse_address"]
+__all__ = ["UNIX_PATH_MAX", "Address", "TcpAddress", "UnixAddress", "overlap", "parse_address"]
 
 UNIX_PATH_MAX: Final = 107
 """Bytes of a unix socket's path (unix(7): 108 with the terminator)."""

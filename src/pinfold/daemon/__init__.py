@@ -1,1 +1,1 @@
-"""The control plane: the composition root, reload, status, and the checks of this machine."""
+"""The daemon: joins config, certificates, proxy, programs and control API; the only place that knows all of them."""

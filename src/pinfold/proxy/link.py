@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Final
+from typing import Final, NoReturn
 
 from pinfold import __version__
 from pinfold.base.messages import PROTOCOL, ProblemReport, demand_same_version
@@ -68,7 +68,7 @@ class ProxyLink:
         demand_same_version("the running proxy", answer.protocol, answer.version)
         return cls(seam, answer)
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Hear what the proxy says until the connection ends.
 
         Raises:

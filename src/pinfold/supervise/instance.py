@@ -23,7 +23,7 @@ from pinfold.supervise.probing import Probing
 from pinfold.supervise.shim import ShimError
 from pinfold.supervise.wire import Exit
 
-__all__ = ["Instance", "Owner", "Standing"]
+__all__ = ["Instance", "Owner", "Standing", "describe_exit"]
 
 Standing = Literal["out", "ready", "drain"]
 """What the proxy is to think of an instance: not there, ready for requests, or to be drained."""
@@ -60,6 +60,8 @@ class Instance:
         """Processes that ended, or never came to be, before they were ready; since the instance exists."""
         self.restarts = 0
         self.last_exit = ""
+        self.last_pid: int | None = None
+        """The process in it, or the last one there was."""
         self.retry_at: float | None = None
         self._program = owner.config
         self._ground = ground
@@ -67,6 +69,7 @@ class Instance:
         self._rng = rng
         self._backoff = Backoff()
         self._requested = False
+        self._ended_key = ""
         self._known = False
         self._was_ready = False
         self._started_at = clock.monotonic()
@@ -135,7 +138,8 @@ class Instance:
     def adopt(self, birth: Birth, pid: int, age: float) -> None:
         """Take over a process that an earlier daemon started `age` seconds ago."""
         self.wanted = True
-        self.birth, self.pid = birth, pid
+        self.birth = birth
+        self.pid = self.last_pid = pid
         self._known = True
         self._started_at = self._clock.monotonic() - age
         self.state = State(Phase.STARTING)
@@ -150,6 +154,7 @@ class Instance:
         self.last_exit = describe_exit(exit)
         lived = self._clock.monotonic() - self._started_at
         self.pid = None
+        self._ended_key = key
         again = self.wanted and self._requested
         policy = "always" if again else self.owner.config.restart
         event = event_for_exit(wanted=self.wanted, restart=policy, succeeded=succeeded)
@@ -307,17 +312,18 @@ class Instance:
                 address = birth.addresses.get(first) if first else None
                 wanted = lambda: self.owner.config.ready  # noqa: E731 - the probe follows the config as it changes
                 self._probing = Probing(address, wanted, self._probed, known=self._known)
-            case Action.SIGNAL if birth is not None:
+            case Action.SIGNAL if self.birth is not None:  # It may have been spawned since the signal was asked for.
                 self._arm_in(Phase.STOPPING, self.owner.config.stop.timeout)
-                await shim.signal(birth.key, signals.Signals[f"SIG{self.owner.config.stop.signal}"])
+                await shim.signal(self.birth.key, signals.Signals[f"SIG{self.owner.config.stop.signal}"])
             case Action.KILL if birth is not None:
                 await shim.kill_tree(birth.key)
             case Action.SWEEP:
                 await self._sweep(birth)
             case Action.BACK_OFF:
                 delay = self._backoff.delay(self._rng.uniform(0.5, 1.5))
-                self._arm_in(Phase.BACKOFF, delay)
-                self.retry_at = self._clock.monotonic() + delay
+                if self.state.phase is Phase.BACKOFF:
+                    self._arm(delay)
+                    self.retry_at = self._clock.monotonic() + delay
             case _:
                 pass
 
@@ -340,8 +346,13 @@ class Instance:
             self._backoff = self._backoff.died(self._clock.monotonic(), 0)
             self.last_exit = f"cannot be started: {error}"
             self.owner.tell(self, self.last_exit)
-            self._take(Event.SPAWN_FAILED)
+            stopping = self.state.phase is Phase.STOPPING
+            again = event_for_exit(wanted=self.wanted, restart="always", succeeded=False)
+            self._take(again if stopping else Event.SPAWN_FAILED)
             return
+        self.last_pid = spawned.pid
+        if self._ended_key == birth.key:
+            return  # Its exit was told together with its start.
         self.pid = spawned.pid
         self._arm_in(Phase.STARTING, self._program.start_timeout)
         self._take(Event.SPAWNED)

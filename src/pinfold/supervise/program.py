@@ -4,7 +4,8 @@
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from pinfold.base.clock import Clock
@@ -30,9 +31,12 @@ _SLACK: Final = 15.0
 class RolloutError(Exception):
     """An instance did not become ready; `instance` is its name, and what ran before runs on."""
 
-    def __init__(self, instance: str, why: str) -> None:
+    def __init__(self, instance: str, why: str, pid: int | None = None) -> None:
         super().__init__(f"{instance} did not become ready: {why}")
         self.instance = instance
+        self.why = why
+        self.pid = pid
+        """The process that failed, whose last lines of output may tell more; None when there was none."""
 
 
 class Program:
@@ -84,10 +88,13 @@ class Program:
         if older is not None:
             self._let_go(older)
 
-    def stale(self, config: ProgramConfig) -> bool:
-        """Whether a running instance was started from another configuration than `config`."""
-        born = ((index, self.instances[index].birth) for index in self.instances if index <= config.instances)
-        return any(birth is not None and birth.fingerprint != fingerprint(config, index) for index, birth in born)
+    def stale(self, config: ProgramConfig) -> set[int]:
+        """The slots whose process was, or would be, started from another configuration than `config`."""
+        return {
+            index
+            for index, instance in self.instances.items()
+            if index <= config.instances and instance.wanted and self._origin(instance) != fingerprint(config, index)
+        }
 
     def start_all(self, stopped: Collection[int] = ()) -> None:
         """Want every slot up that has no instance, but those the operator has stopped; does not wait."""
@@ -97,17 +104,17 @@ class Program:
                 if index not in stopped:
                     self.instances[index].start()
 
-    async def first_start(self) -> None:
+    async def first_start(self, stopped: Collection[int] = ()) -> None:
         """Start all and wait until each is ready or has failed once.
 
         Raises:
             RolloutError: every instance failed on its first try, so the program as a whole does not start.
         """
-        self.start_all()
-        instances = list(self.instances.values())
+        self.start_all(stopped)
+        instances = [instance for instance in self.instances.values() if instance.wanted]
         await asyncio.gather(*(instance.wait_tried() for instance in instances))
         if instances and not any(instance.ready for instance in instances):
-            raise RolloutError(instances[0].name, failure(instances[0]))
+            raise RolloutError(instances[0].name, failure(instances[0]), instances[0].last_pid)
 
     async def converge(self, config: ProgramConfig) -> None:
         """Make `config` true: more or fewer instances, and new ones where what they were started from has changed.
@@ -120,8 +127,10 @@ class Program:
         if changed:
             self.generation += 1
         steps = plan(up=self.instances.keys(), wanted=config.instances, changed=changed, surge=self._surge)
+        await self._together(step for step in steps if step.kind is Kind.START)
         for step in steps:
-            await self._carry_out(step)
+            if step.kind is not Kind.START:
+                await self._carry_out(step)
 
     async def restart(self, indices: Collection[int]) -> None:
         """Replace these instances one after the other, each ready before the next.
@@ -136,7 +145,7 @@ class Program:
 
     async def start(self, indices: Collection[int]) -> None:
         """Start these; RolloutError when one does not become ready (it is tried on)."""
-        await asyncio.gather(*(self._carry_out(Step(Kind.START, index)) for index in indices))
+        await self._together(Step(Kind.START, index) for index in indices)
 
     async def stop(self, indices: Collection[int]) -> None:
         """Drain and stop these; they stay known, as stopped."""
@@ -157,6 +166,18 @@ class Program:
     @property
     def _surge(self) -> bool:
         return not any(isinstance(port, FixedPorts) for port in self.config.ports.values())
+
+    def _origin(self, instance: Instance) -> str:
+        if instance.birth is not None:
+            return instance.birth.fingerprint
+        return fingerprint(self.config, instance.index) if instance.index <= self.config.instances else ""
+
+    async def _together(self, steps: Iterable[Step]) -> None:
+        """Carry out steps side by side; when all have ended, the first failure is raised."""
+        outcomes = await asyncio.gather(*(self._carry_out(step) for step in steps), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     def _new(self, index: int) -> Instance:
         return Instance(self, index, self._ground, self._clock, self._rng)
@@ -214,9 +235,9 @@ class Program:
             async with asyncio.timeout(self.config.start_timeout + _SLACK):
                 await instance.wait_until(lambda: instance.ready or instance.failures > failures or not instance.wanted)
         except TimeoutError:
-            raise RolloutError(instance.name, "not in time") from None
+            raise RolloutError(instance.name, "not in time", instance.last_pid) from None
         if not instance.ready:
-            raise RolloutError(instance.name, failure(instance))
+            raise RolloutError(instance.name, failure(instance), instance.last_pid)
 
     async def _down(self, instance: Instance) -> None:
         try:
@@ -224,7 +245,9 @@ class Program:
                 await instance.wait_until(lambda: instance.down or instance.wanted)
         except TimeoutError:
             instance.kill()
-            await instance.wait_until(lambda: instance.down or instance.wanted)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SLACK):
+                    await instance.wait_until(lambda: instance.down or instance.wanted)
 
 
 def failure(instance: Instance) -> str:

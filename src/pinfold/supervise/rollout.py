@@ -33,19 +33,19 @@ class Step:
     index: int
 
 
-def plan(*, up: Collection[int], wanted: int, changed: bool, surge: bool) -> list[Step]:
+def plan(*, up: Collection[int], wanted: int, changed: Collection[int], surge: bool) -> list[Step]:
     """The steps from the instances that are up to those that are wanted.
 
     Args:
         up: indices of the instances that run or try to.
         wanted: how many instances there shall be.
-        changed: those that stay must be replaced.
+        changed: indices of those that must be replaced if they stay.
         surge: whether old and new can run side by side.
 
     New instances come first, so that there are never fewer than before; surplus ones go last.
     """
     starts = [Step(Kind.START, index) for index in range(1, wanted + 1) if index not in up]
     kind = Kind.SURGE if surge else Kind.REPLACE
-    replaced = [Step(kind, index) for index in sorted(up) if index <= wanted] if changed else []
+    replaced = [Step(kind, index) for index in sorted(up) if index <= wanted and index in changed]
     stops = [Step(Kind.STOP, index) for index in sorted(up) if index > wanted]
     return [*starts, *replaced, *stops]

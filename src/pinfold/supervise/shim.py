@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from pinfold import __version__
 from pinfold.base.messages import PROTOCOL, ProblemReport, demand_same_version
@@ -106,7 +106,7 @@ class Shim:
         demand_same_version("the running shim", answer.protocol, answer.version)
         return cls(seam, answer)
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Hear what the shim says until the connection ends.
 
         Raises:

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from pinfold.base.clock import Clock
 from pinfold.base.rng import Rng
+from pinfold.config.model import PortPlan, SocketPort
 from pinfold.config.model import Program as ProgramConfig
 from pinfold.supervise.ground import Grounds
-from pinfold.supervise.instance import Instance
+from pinfold.supervise.instance import Instance, describe_exit
 from pinfold.supervise.launch import Birth
 from pinfold.supervise.program import Program, Tell
 from pinfold.supervise.wire import Exited, ProcessReport
@@ -56,19 +58,21 @@ class Supervisor:
         for instance in list(self.instances()):
             instance.drained(address)
 
-    async def adopt(self, reports: tuple[ProcessReport, ...], programs: Mapping[str, ProgramConfig]) -> None:
-        """Take over what runs; what belongs to no program of the config any more, or has ended, is cleared away.
+    async def adopt(self, reports: Sequence[ProcessReport], programs: Mapping[str, ProgramConfig]) -> list[str]:
+        """Take over what runs, and clear away what has ended; the names of programs not configured any more.
 
+        Those are taken over like the others, so that the proxy can be told to drain them before they are removed.
         Returns once each adopted instance has been probed, so that the first snapshot has those that answer.
         """
         now = self._clock.now().timestamp()
+        strangers: dict[str, ProgramConfig] = {}
         for report in reports:
             birth = Birth.from_label(report.label)
             self._grounds.serials_from(max(birth.serial + 1, self._grounds.next_serial()))
-            config = programs.get(birth.program)
-            if config is None or report.exit is not None:
+            if report.exit is not None:
                 await self._clear(birth, report)
                 continue
+            config = programs.get(birth.program) or strangers.setdefault(birth.program, _left_behind(birth))
             program = self.programs.get(birth.program) or self.add(birth.program, config)
             program.adopt(birth, report.pid, max(0.0, now - birth.born))
         adopted = list(self.instances())
@@ -76,6 +80,7 @@ class Supervisor:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await asyncio.gather(*(instance.wait_probed() for instance in adopted))
+        return list(strangers)
 
     async def stop(self) -> None:
         """Stop every instance; the proxy has already been told to end."""
@@ -88,12 +93,17 @@ class Supervisor:
             instance.close()
 
     async def _clear(self, birth: Birth, report: ProcessReport) -> None:
-        how = "of a program not configured any more" if report.exit is None else "ended while no daemon ran"
-        self._tell(birth.instance, how)
+        how = describe_exit(report.exit) if report.exit else "ended"
+        self._tell(birth.instance, f"{how} while no daemon ran")
         await self._grounds.shim.kill_tree(birth.key)
-        if report.exit is not None:
-            await self._grounds.shim.forget([birth.key])
+        await self._grounds.shim.forget([birth.key])
         self._grounds.for_program(birth.program).clear(birth)
 
     def _standing_changed(self) -> None:
         self.on_standing()
+
+
+def _left_behind(birth: Birth) -> ProgramConfig:
+    """A configuration for a program whose own is gone: enough to drain and stop it."""
+    ports: dict[str, PortPlan] = {name: SocketPort() for name in birth.addresses}
+    return ProgramConfig(command=(birth.program,), instances=0, ports=ports, working_directory=Path("/"))
