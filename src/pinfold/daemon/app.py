@@ -7,9 +7,8 @@ import asyncio
 import os
 import signal
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +19,13 @@ from pinfold.base.clock import Clock, SystemClock
 from pinfold.base.errors import ConfigError, FailedError, PinfoldError, Problem, UnknownNameError
 from pinfold.base.rng import SystemRng
 from pinfold.base.seam import SeamLostError
-from pinfold.certs.bundle import Bundle
+from pinfold.certs.store import check_certificates, load_certificates
 from pinfold.config.model import DaemonSettings
 from pinfold.config.read import LoadedConfig
 from pinfold.daemon import operations, reload, status
+from pinfold.daemon.checks import check_machine
 from pinfold.daemon.events import Events, announce_on_stderr
+from pinfold.daemon.listening import addresses_of
 from pinfold.daemon.parts import InForce, Outside, Parts, Site
 from pinfold.daemon.paths import choose_log_directory, choose_state_directory, path_problems
 from pinfold.daemon.reports import Commands
@@ -33,6 +34,8 @@ from pinfold.daemon.shim_process import ShimProcess, executable
 from pinfold.daemon.start import bring_up, explain
 from pinfold.daemon.stop import wind_down
 from pinfold.daemon.surroundings import with_environment_files
+from pinfold.supervise.launch import Birth
+from pinfold.supervise.wire import ShimHello
 
 __all__ = ["RunRequest", "run"]
 
@@ -40,9 +43,6 @@ _LOSSES_MOST: Final = 5
 """A shim that ends so often within `_LOSSES_WINDOW` seconds is not started again."""
 _LOSSES_WINDOW: Final = 60.0
 _LOSS_PAUSE: Final = 0.5
-
-Certificates = Callable[[LoadedConfig, Path, datetime], Mapping[str, Sequence[Bundle]]]
-Checks = Callable[[LoadedConfig], Sequence[Problem]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,6 @@ class RunRequest:
     """Reads the config, or makes one, anew at each apply; ConfigError with all problems."""
     run_directory: Path
     """As `daemon.paths.choose_run_directory` says."""
-    certificates: Certificates
-    """The bundles of each listener with `tls`, given the state directory and the time, or ConfigError."""
-    checks: Checks = lambda _: ()
-    """The problems that this machine has with a config: users, commands, directories."""
     config_path: Path | None = None
     """The config file, for status; None when pinfold runs without one."""
     announce: Callable[[str], None] = field(default=announce_on_stderr)
@@ -99,11 +95,10 @@ class _Daemon:
     async def run(self) -> int:
         """See `run` of the module."""
         self._catch_signals()
-        loaded = await asyncio.to_thread(self._load)
-        self._settings = loaded.config.daemon
-        force = await asyncio.to_thread(self._prepare, loaded)
+        self._settings = (await asyncio.to_thread(self._request.load)).config.daemon
         self._directory.claim(os.getpid())
         losses: deque[float] = deque(maxlen=_LOSSES_MOST)
+        force: InForce | None = None
         try:
             while (lost := await self._live_with_a_shim(force)) is not None:
                 force = lost
@@ -116,20 +111,26 @@ class _Daemon:
         finally:
             self._directory.release()
 
-    def _load(self) -> LoadedConfig:
-        """The config and what belongs to it; ConfigError with every problem."""
-        loaded = with_environment_files(self._request.load())
-        problems = [*path_problems(self._directory.path, loaded.config), *self._request.checks(loaded)]
+    def _load(self, held: Collection[str]) -> InForce:
+        """The config read anew, and what belongs to it.
+
+        Args:
+            held: addresses that this pinfold and its instances have.
+
+        Raises:
+            ConfigError: with every problem.
+        """
+        loaded = self._request.load()
+        now = self._clock.now()
+        problems = path_problems(self._directory.path, loaded.config)
+        problems += [*check_machine(loaded, held=held), *check_certificates(loaded, now)]
         if problems:
             raise ConfigError(problems)
-        return loaded
-
-    def _prepare(self, loaded: LoadedConfig) -> InForce:
-        """The config with its certificates, to be put in force."""
+        loaded = with_environment_files(loaded)
         state = choose_state_directory(self._settings.state_directory, os.environ, os.geteuid())
-        return InForce(loaded, self._request.certificates(loaded, state, self._clock.now()))
+        return InForce(loaded, load_certificates(loaded, state, now))
 
-    def _site(self, force: InForce) -> Site:
+    def _site_of(self, force: InForce) -> Site:
         logs = choose_log_directory(self._settings.log_directory, os.environ, os.geteuid())
         try:
             logs.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -140,12 +141,24 @@ class _Daemon:
         threads = self._settings.proxy_threads or len(os.sched_getaffinity(0))
         return Site(self._directory, logs.absolute(), executable("pinfold-proxy"), threads)
 
-    async def _live_with_a_shim(self, force: InForce) -> InForce | None:
-        """Serve `force` for as long as one shim lives; what is in force when it is lost, None when all is stopped."""
-        site = self._site(force)
-        process = await ShimProcess.attach(self._directory)
-        if process.fresh:
-            self._directory.forget_stopped()
+    async def _shim_for(self, force: InForce | None) -> tuple[ShimProcess, InForce]:
+        """A shim, and what is to be in force with it: `force`, or the config read anew."""
+        process = await ShimProcess.find(self._directory)
+        try:
+            force = force or await asyncio.to_thread(self._load, _held(process.shim.hello) if process else ())
+            self._site_of(force)
+            return process or await ShimProcess.begin(self._directory), force
+        except PinfoldError:
+            if process is None:
+                self._directory.remove()
+            else:
+                process.close()
+            raise
+
+    async def _live_with_a_shim(self, before: InForce | None) -> InForce | None:
+        """Serve for as long as one shim lives; what is in force when it is lost, None when all is stopped."""
+        process, force = await self._shim_for(before)
+        site = self._site_of(force)
         parts = self._parts = Parts(process.shim, site, self._outside, force)
         self._lost = asyncio.Event()
         hearing = asyncio.create_task(process.shim.run())
@@ -260,7 +273,9 @@ class _Daemon:
 
     async def _apply(self) -> str:
         parts = self._joined()
-        wanted = await asyncio.to_thread(lambda: self._prepare(self._load()))
+        held = [one.address for one in addresses_of(parts.force.config, 1)]
+        held += [str(address) for one in parts.supervisor.instances() for address in one.addresses.values()]
+        wanted = await asyncio.to_thread(self._load, held)
         note = reload.next_start_notes(self._settings, wanted.config.daemon)
         done = await reload.apply(parts, wanted)
         return f"{done}; {note}" if note else done
@@ -292,3 +307,10 @@ class _Daemon:
                 lines = [report.summary, *report.problems, report.hint]
                 said = "\n".join(line for line in lines if line)
                 self._events.tell("pinfold", f"SIGHUP: {said}")
+
+
+def _held(hello: ShimHello) -> list[str]:
+    """The addresses that a running pinfold and its instances have."""
+    births = [Birth.from_label(report.label) for report in hello.processes if report.role == "program"]
+    own = [str(address) for birth in births for address in birth.addresses.values()]
+    return [*(listened.address for listened in hello.addresses), *own]

@@ -1,12 +1,12 @@
 """Which addresses the shim is to listen on, and what is said when one cannot be had: by whom it is taken."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from errno import EADDRINUSE
 from typing import Final
 
-from pinfold.base.address import TcpAddress
 from pinfold.base.errors import Problem
 from pinfold.base.messages import ProblemReport
+from pinfold.base.ports import holder
 from pinfold.config.model import Config
 from pinfold.config.read import LoadedConfig
 from pinfold.supervise.wire import ListenAddress
@@ -45,23 +45,5 @@ def _problem(loaded: LoadedConfig, report: ProblemReport) -> Problem:
             place = loaded.positions.at(("listeners", name, "bind", index))
             if report.errno != EADDRINUSE:
                 return Problem(place, report.what, "bind another address")
-            owner = _owner(address.port) if isinstance(address, TcpAddress) else None
-            taken = f"{address} is taken by {owner}" if owner else f"{address} is already in use"
-            return Problem(place, taken, "stop that, or bind another address")
+            return Problem(place, f"{address} is taken{holder(address)}", "stop it, or choose another address")
     return Problem(None, report.what)
-
-
-def _owner(port: int) -> str | None:
-    """Who listens on a TCP port, as far as this user may see it."""
-    import psutil  # noqa: PLC0415 - only wanted when something went wrong
-
-    def found() -> Iterator[int]:
-        for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-                yield connection.pid or 0
-
-    try:
-        pid = max(found(), default=0)
-        return f"{psutil.Process(pid).name()} (pid {pid})" if pid else None
-    except (psutil.Error, OSError):
-        return None

@@ -43,25 +43,34 @@ class ShimProcess:
         self._pidfd = os.pidfd_open(self.pid)
 
     @classmethod
-    async def attach(cls, directory: RunDirectory) -> "ShimProcess":
-        """The shim that runs in this directory, or a new one.
+    async def find(cls, directory: RunDirectory) -> "ShimProcess | None":
+        """The shim that runs in this directory, if one does.
 
         Raises:
-            FailedError: it cannot be started, does not greet, or is of another build.
+            FailedError: it does not greet, or is of another build.
         """
         try:
-            try:
-                return cls(await Shim.connect(directory.path), fresh=False)
-            except SeamLostError as error:
-                if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
-                    raise
-            start_shim(executable("pinfold-shim"), directory.path)
-            return cls(await Shim.connect(directory.path), fresh=True)
+            return cls(await Shim.connect(directory.path), fresh=False)
+        except SeamLostError as error:
+            if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                return None
+            raise _refusal(directory, error) from None
         except VersionMismatchError as error:
             raise FailedError(str(error)) from None
-        except (SeamLostError, OSError) as error:
-            hint = f"see {directory.path / 'shim.log'}; a shim that does not answer may be killed"
-            raise FailedError(f"the shim cannot be had: {error}", hint) from None
+
+    @classmethod
+    async def begin(cls, directory: RunDirectory) -> "ShimProcess":
+        """A new shim; whoever calls has found that none runs.
+
+        Raises:
+            FailedError: it cannot be started.
+        """
+        directory.forget_stopped()
+        try:
+            start_shim(executable("pinfold-shim"), directory.path)
+            return cls(await Shim.connect(directory.path), fresh=True)
+        except (SeamLostError, VersionMismatchError, OSError) as error:
+            raise _refusal(directory, error) from None
 
     async def stop(self) -> None:
         """Have it kill and close everything and end; it is killed when it does not."""
@@ -91,3 +100,8 @@ class ShimProcess:
             return False
         finally:
             loop.remove_reader(self._pidfd)
+
+
+def _refusal(directory: RunDirectory, error: Exception) -> FailedError:
+    hint = f"see {directory.path / 'shim.log'}; a shim that does not answer may be killed"
+    return FailedError(f"the shim cannot be had: {error}", hint)
