@@ -145,7 +145,9 @@ class _Daemon:
         """A shim, and what is to be in force with it: `force`, or the config read anew."""
         process = await ShimProcess.find(self._directory)
         try:
-            force = force or await asyncio.to_thread(self._load, _held(process.shim.hello) if process else ())
+            held = _held(process.shim.hello) if process else ()
+            if force is None:
+                force = await asyncio.to_thread(self._load, held)
             self._site_of(force)
             return process or await ShimProcess.begin(self._directory), force
         except PinfoldError:

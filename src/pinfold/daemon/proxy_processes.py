@@ -56,8 +56,10 @@ class ProxyProcesses:
         proxies = [report for report in reports if report.role == "proxy"]
         numbers = [int(report.key.removeprefix(_KEY)) for report in proxies]
         self._numbers = count(max(numbers, default=0) + 1)
-        running = [report.key for report in proxies if report.exit is None]
-        gone = [report.key for report in proxies if report.exit is not None]
+        ended = {report.key for report in proxies if report.exit is not None} | set(self._ended)
+        running = [report.key for report in proxies if report.key not in ended]
+        gone = sorted(ended)
+        self._ended.clear()
         if gone:
             await self._shim.forget(gone)
         for key in running[:-1]:

@@ -105,6 +105,7 @@ async def _complete(program: Program, stopped: set[int]) -> None:
     """Bring a program that was taken over to its configuration."""
     program.start_all(stopped)
     await program.converge(program.config)
+    await program.settle()
 
 
 def _proxy_log(parts: Parts) -> str:

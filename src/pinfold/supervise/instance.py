@@ -148,7 +148,7 @@ class Instance:
 
     def exited(self, key: str, exit: Exit) -> None:
         """The shim tells that the process of this key has ended."""
-        if self.birth is None or self.birth.key != key:
+        if self.birth is None or self.birth.key != key or self._ended_key == key:
             return
         succeeded = exit.code == 0
         self.last_exit = describe_exit(exit)
@@ -344,6 +344,8 @@ class Instance:
         except (ShimError, OSError) as error:
             self.failures += 1
             self._backoff = self._backoff.died(self._clock.monotonic(), 0)
+            self.birth = None  # There is nothing to sweep but the directory made for it.
+            self._ground.clear(birth)
             self.last_exit = f"cannot be started: {error}"
             self.owner.tell(self, self.last_exit)
             stopping = self.state.phase is Phase.STOPPING

@@ -105,12 +105,16 @@ class Program:
                     self.instances[index].start()
 
     async def first_start(self, stopped: Collection[int] = ()) -> None:
-        """Start all and wait until each is ready or has failed once.
+        """Start all but those the operator has stopped, and `settle`."""
+        self.start_all(stopped)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until each instance that is wanted is ready or has failed once.
 
         Raises:
-            RolloutError: every instance failed on its first try, so the program as a whole does not start.
+            RolloutError: none is ready, so the program as a whole does not run.
         """
-        self.start_all(stopped)
         instances = [instance for instance in self.instances.values() if instance.wanted]
         await asyncio.gather(*(instance.wait_tried() for instance in instances))
         if instances and not any(instance.ready for instance in instances):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from pinfold.supervise.wire import Exited, ProcessReport
 
 __all__ = ["Supervisor"]
 
+_EARLY_MOST = 10_000
+"""Exits that are kept until it is known what runs."""
+
 
 class Supervisor:
     """The programs that run, by name."""
@@ -24,6 +28,7 @@ class Supervisor:
     def __init__(self, grounds: Grounds, clock: Clock, rng: Rng, tell: Tell) -> None:
         self.programs: dict[str, Program] = {}
         self.on_standing: Callable[[], None] = lambda: None
+        self._early: deque[Exited] | None = deque(maxlen=_EARLY_MOST)
         self._grounds = grounds
         self._clock = clock
         self._rng = rng
@@ -47,7 +52,9 @@ class Supervisor:
             yield from program.everyone
 
     def exited(self, exited: Exited) -> None:
-        """The shim tells of an exit."""
+        """The shim tells of an exit; one that comes before `adopt` has taken over the process is kept until then."""
+        if self._early is not None:
+            self._early.append(exited)
         for instance in self.instances():
             if instance.birth is not None and instance.birth.key == exited.key:
                 instance.exited(exited.key, exited.exit)
@@ -75,6 +82,9 @@ class Supervisor:
             config = programs.get(birth.program) or strangers.setdefault(birth.program, _left_behind(birth))
             program = self.programs.get(birth.program) or self.add(birth.program, config)
             program.adopt(birth, report.pid, max(0.0, now - birth.born))
+        early, self._early = self._early or (), None
+        for exited in early:
+            self.exited(exited)
         adopted = list(self.instances())
         patience = 2 * max((instance.owner.config.ready.timeout for instance in adopted), default=0.0)
         with contextlib.suppress(TimeoutError):
