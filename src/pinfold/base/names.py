@@ -1,10 +1,12 @@
-"""Names that certificates are made for and clients ask for. Pure."""
+"""Names: those that certificates are made for, and those that are near to what was written. Pure."""
 
+import difflib
 import ipaddress
 import re
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["ip_address", "parse_host_name"]
+__all__ = ["close_to", "ip_address", "parse_host_name"]
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
@@ -30,3 +32,12 @@ def parse_host_name(text: object) -> str:
     if len(name) > 253 or not _NAME.fullmatch(name):
         raise ValueError(f'"{text}" is neither a host name nor an IP address; no port, no scheme')
     return name
+
+
+def close_to(name: str, known: Iterable[str]) -> str:
+    """A did-you-mean, or the names there are."""
+    names = sorted(filter(None, known))
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    return f"there is: {', '.join(names)}" if names else ""

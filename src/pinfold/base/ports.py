@@ -11,7 +11,7 @@ import psutil
 
 from pinfold.base.address import Address, TcpAddress, UnixAddress, overlap
 
-__all__ = ["free_port_from", "holder", "obstacle"]
+__all__ = ["holder", "obstacle"]
 
 _HINTS: Final = {
     errno.EACCES: "run pinfold as root, or choose a port from 1024 up",
@@ -32,11 +32,6 @@ def obstacle(address: Address) -> tuple[str, str] | None:
             return f"{address} is taken{holder(address)}", hint
         return f"cannot listen on {address}: {error.strerror or error}", hint
     return None
-
-
-def free_port_from(host: str, port: int, attempts: int = 100) -> int | None:
-    """The first port from `port` on that is free on `host`; None when there is none among so many."""
-    return next((n for n in range(port, min(port + attempts, 65536)) if obstacle(TcpAddress(host, n)) is None), None)
 
 
 def holder(address: Address) -> str:

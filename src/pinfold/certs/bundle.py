@@ -8,10 +8,11 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-__all__ = ["Bundle", "BundleError", "parse_bundle"]
+__all__ = ["Bundle", "BundleError", "names_of", "parse_bundle"]
 
 RSA_BITS_LEAST: Final = 2048
 _BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
@@ -53,11 +54,13 @@ def parse_bundle(name: str, pem: str, now: datetime) -> Bundle:
         leaf = x509.load_pem_x509_certificate(chain[0].encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BundleError(f"has a certificate that cannot be read: {error}", "make it anew, as PEM") from None
+    if not names_of(leaf):
+        raise BundleError("names no server (no subjectAltName)", "make it anew with the names clients use")
     _judge_key(keys[0], leaf)
     _judge_dates(leaf, now)
     return Bundle(
         name=name,
-        server_names=_names(leaf),
+        server_names=names_of(leaf),
         not_after=leaf.not_valid_after_utc,
         chain_pem="\n".join(chain) + "\n",
         key_pem=keys[0] + "\n",
@@ -76,9 +79,17 @@ def _judge_key(pem: str, leaf: x509.Certificate) -> None:
             f"has an RSA key of {key.key_size} bits, too weak; the least is {RSA_BITS_LEAST}",
             "make a new one: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes",
         )
+    if not _served(key):
+        raise BundleError("has a key of a kind that clients do not take", "use ECDSA P-256, P-384, Ed25519 or RSA")
     form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     if key.public_key().public_bytes(*form) != leaf.public_key().public_bytes(*form):
         raise BundleError("has a private key that does not match its certificate", "put the leaf first in the chain")
+
+
+def _served(key: PrivateKeyTypes) -> bool:
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1 | ec.SECP521R1)
+    return isinstance(key, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey)
 
 
 def _judge_dates(leaf: x509.Certificate, now: datetime) -> None:
@@ -88,11 +99,12 @@ def _judge_dates(leaf: x509.Certificate, now: datetime) -> None:
         raise BundleError(f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC", "check the clock")
 
 
-def _names(leaf: x509.Certificate) -> tuple[str, ...]:
+def names_of(leaf: x509.Certificate) -> tuple[str, ...]:
+    """The names a certificate is for, each once; clients look at nothing else. None of them if it has none."""
     try:
         found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        raise BundleError("names no server (no subjectAltName)", "make it anew with the names clients use") from None
+        return ()
     names = [str(name).lower() for name in found.get_values_for_type(x509.DNSName)]
     addresses: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [
         address

@@ -1,10 +1,12 @@
 """Types of the fields: what an operator writes on the left, what the rest of pinfold sees on the right."""
 
+import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Strict, ValidationInfo
 
 from pinfold.base.address import Address, parse_address
 from pinfold.base.names import parse_host_name
@@ -16,15 +18,28 @@ __all__ = [
     "Command",
     "Duration",
     "HostNames",
+    "Hosts",
+    "Kind",
+    "Methods",
     "Model",
     "OneAddress",
     "PathField",
+    "PathPrefixes",
     "Size",
+    "Whole",
     "Words",
 ]
 
 DIRECTORY: Final = "directory"
 """Under this key whoever validates hands in where relative paths start."""
+_METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a field is, for the reference page."""
+
+    word: str
 
 
 class Model(BaseModel):
@@ -37,18 +52,15 @@ def _listed(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-def _addresses(value: object) -> object:
-    listed = _listed(value)
-    return tuple(_address(one) for one in listed) if isinstance(listed, list | tuple) else value
-
-
 def _address(value: object) -> object:
-    return value if not isinstance(value, str) else parse_address(value)
+    return value if isinstance(value, Address) else parse_address(value)
 
 
-def _host_names(value: object) -> object:
-    listed = _listed(value)
-    return tuple(parse_host_name(one) for one in listed) if isinstance(listed, list | tuple) else value
+def _host(value: object) -> str:
+    """As `parse_host_name`, but an IPv6 address stands in brackets, as clients send it."""
+    if isinstance(value, str) and value.startswith("[") and value.endswith("]"):
+        return f"[{parse_host_name(value[1:-1])}]"
+    return parse_host_name(value)
 
 
 def _path(value: object, validation: ValidationInfo) -> object:
@@ -60,6 +72,19 @@ def _path(value: object, validation: ValidationInfo) -> object:
     return Path(start, value) if start else Path(value)
 
 
+def _prefix(value: object) -> object:
+    if isinstance(value, str) and (not value.startswith("/") or not value.isascii() or re.search(r"[\s?#]", value)):
+        raise ValueError(f'expected a path such as "/api", found "{value}"')
+    return value
+
+
+def _method(value: object) -> object:
+    if isinstance(value, str) and not _METHOD.fullmatch(value):
+        hint = f', write "{value.upper()}"' if _METHOD.fullmatch(value.upper()) else ""
+        raise ValueError(f'"{value}" is no method{hint}')
+    return value
+
+
 def _command(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -69,11 +94,21 @@ def _command(value: object) -> object:
         raise ValueError(f"cannot be split into words: {error}") from None
 
 
-Duration = Annotated[float, BeforeValidator(lambda value: value if isinstance(value, float) else parse_duration(value))]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Addresses = Annotated[tuple[Address, ...], BeforeValidator(_addresses)]
-OneAddress = Annotated[Address, BeforeValidator(_address)]
-Command = Annotated[tuple[str, ...], BeforeValidator(_command)]
-HostNames = Annotated[tuple[str, ...], BeforeValidator(_host_names)]
-PathField = Annotated[Path, BeforeValidator(_path)]
+def _duration(value: object) -> object:
+    return value if isinstance(value, float) else parse_duration(value)
+
+
+_LISTED: Final = BeforeValidator(_listed)
+
+Whole = Annotated[int, Strict(), Kind("whole number")]
+Duration = Annotated[float, BeforeValidator(_duration), Kind("duration")]
+Size = Annotated[int, BeforeValidator(parse_size), Kind("size")]
+Words = Annotated[tuple[str, ...], _LISTED, Kind("text or list")]
+OneAddress = Annotated[Address, BeforeValidator(_address), Kind("address")]
+Addresses = Annotated[tuple[OneAddress, ...], _LISTED, Kind("address or list")]
+Methods = Annotated[tuple[Annotated[str, BeforeValidator(_method)], ...], _LISTED, Kind("method or list")]
+PathPrefixes = Annotated[tuple[Annotated[str, BeforeValidator(_prefix)], ...], _LISTED, Kind("path or list")]
+Hosts = Annotated[tuple[Annotated[str, BeforeValidator(_host)], ...], _LISTED, Kind("name or list")]
+HostNames = Annotated[tuple[Annotated[str, BeforeValidator(parse_host_name)], ...], _LISTED, Kind("name or list")]
+Command = Annotated[tuple[str, ...], BeforeValidator(_command), Kind("text or list")]
+PathField = Annotated[Path, BeforeValidator(_path), Kind("path")]

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from pinfold.config.fields import Addresses, Duration, HostNames, Model, PathField, Size, Words
+from pinfold.config.fields import Addresses, Duration, HostNames, Methods, Model, PathField, Size, Whole
 
 __all__ = ["Listener", "ListenerLimits", "ListenerTimeouts", "Tls"]
 
@@ -32,9 +32,9 @@ class ListenerLimits(Model):
     """How much a client may send."""
 
     head_bytes: Size = Field(32768, ge=1024, le=65536, description="Bytes of a request head; past it 431.")
-    headers: int = Field(100, ge=1, le=256, description="Header fields of a request; past it 431.")
+    headers: Whole = Field(100, ge=1, le=256, description="Header fields of a request; past it 431.")
     body_bytes: Size = Field(0, description="Bytes of a request body, 0: no bound; past it 413.")
-    connections: int = Field(20000, ge=0, description="Connections open at once, 0: no bound.")
+    connections: Whole = Field(20000, ge=0, description="Connections open at once, 0: no bound.")
 
 
 class Listener(Model):
@@ -42,6 +42,6 @@ class Listener(Model):
 
     bind: Addresses = Field(description='"host:port", "[v6]:port", "unix:/path", or a list of them.', min_length=1)
     tls: Tls | None = Field(None, description="Present: the listener speaks HTTPS.")
-    methods: Words = Field((), description="Methods that may pass, all if empty; anything else is answered 405.")
+    methods: Methods = Field((), description="Methods that may pass, all if empty; anything else is answered 405.")
     timeouts: ListenerTimeouts = Field(default_factory=ListenerTimeouts, description="How long a client may take.")
     limits: ListenerLimits = Field(default_factory=ListenerLimits, description="How much a client may send.")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from pinfold.config.fields import Model, PathField, Size, Words
+from pinfold.config.fields import Hosts, Model, PathField, PathPrefixes, Size, Whole, Words
 from pinfold.config.listeners import Listener, ListenerLimits, ListenerTimeouts, Tls
 from pinfold.config.pools import Balance, Pool, PoolEndpoint, PoolSettings, PoolTimeouts
 from pinfold.config.programs import (
@@ -48,8 +48,8 @@ __all__ = [
 class Match(Model):
     """Which requests a route takes; both must hold, an absent one always does."""
 
-    host: Words = Field((), description='Hosts without port; "*.example.org" is any name below it.')
-    path: Words = Field((), description='Path prefixes by whole segments: "/api" is "/api" and "/api/x".')
+    host: Hosts = Field((), description='Hosts without port; "*.example.org" is any name below it.')
+    path: PathPrefixes = Field((), description='Path prefixes by whole segments: "/api" is "/api" and "/api/x".')
 
 
 class Route(Model):
@@ -71,7 +71,7 @@ class LogRotation(Model):
     """When logs are rotated."""
 
     max_bytes: Size = Field(50 * 1024**2, ge=4096, description="Rotated before it grows past this.")
-    keep: int = Field(10, ge=1, le=1000, description="Rotated files to keep.")
+    keep: Whole = Field(10, ge=1, le=1000, description="Rotated files to keep.")
 
 
 class DaemonSettings(Model):
@@ -79,7 +79,7 @@ class DaemonSettings(Model):
 
     log_directory: PathField | None = Field(None, description="Where logs go; /var/log/pinfold as root.")
     state_directory: PathField | None = Field(None, description="What outlives a run; /var/lib/pinfold as root.")
-    proxy_threads: int = Field(0, ge=0, le=256, description="Cores of the proxy; 0 is all. At the next start.")
+    proxy_threads: Whole = Field(0, ge=0, le=256, description="Cores of the proxy; 0 is all. At the next start.")
     access_log: AccessLogSettings = Field(default_factory=AccessLogSettings, description="The log of requests.")
     log_rotation: LogRotation = Field(default_factory=LogRotation, description="When logs are rotated.")
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pinfold.config.fields import Duration, Model, OneAddress
+from pinfold.config.fields import Duration, Model, OneAddress, Whole
 
 __all__ = ["Balance", "Pool", "PoolEndpoint", "PoolSettings", "PoolTimeouts"]
 
@@ -30,7 +30,7 @@ class PoolEndpoint(Model):
     """One remote address; a plain string stands for its address."""
 
     address: OneAddress = Field(description="Numeric host and port, or unix:/path.")
-    weight: int = Field(1, ge=1, le=1000, description="Its share.")
+    weight: Whole = Field(1, ge=1, le=1000, description="Its share.")
 
     @model_validator(mode="before")
     @classmethod

@@ -19,6 +19,7 @@ class Positions:
     def __init__(self, file: str, text: str) -> None:
         """Read the positions of `text`, which is valid TOML; without a file nothing has a place."""
         self._file = file
+        self._lines = text.encode().split(b"\n")
         self._places: dict[Path, Place] = {}
         tree = Parser(Language(tree_sitter_toml.language())).parse(text.encode())
         counts: dict[Path, int] = {}
@@ -64,8 +65,9 @@ class Positions:
                 self._value((*path, index), child)
 
     def _note(self, path: Path, node: Node) -> None:
+        row, byte = node.start_point
+        column = len(self._lines[row][:byte].decode(errors="replace"))
         for end in range(1, len(path) + 1):
-            row, column = node.start_point
             self._places.setdefault(path[:end], Place(self._file, row + 1, column + 1))
 
 

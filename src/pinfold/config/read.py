@@ -1,5 +1,6 @@
 """Reads a config: every problem at once, each at its place; after that nothing is left to ask."""
 
+import json
 import re
 import tomllib
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from pinfold.base.errors import ConfigError, Place, Problem
+from pinfold.base.names import close_to
 from pinfold.config.fields import DIRECTORY
 from pinfold.config.model import Config, Listener, Pool, Program, Route
 from pinfold.config.positions import Path, Positions
-from pinfold.config.rules import close_to, faults
+from pinfold.config.rules import faults
 
 __all__ = ["LoadedConfig", "load", "parse"]
 
@@ -25,15 +27,18 @@ _TABLES: Final[dict[str, type[BaseModel]]] = {
     "routes": Route,
 }
 _TYPES: Final = {
-    "int_type": "a whole number",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "dict_type": "a table",
-    "model_type": "a table",
-    "model_attributes_type": "a table",
-    "tuple_type": "a list",
-    "list_type": "a list",
+    "bool": "true or false",
+    "dict": "a table",
+    "float": "a number",
+    "int": "a whole number",
+    "is": "text",
+    "list": "a list",
+    "model": "a table",
+    "path": "a path",
+    "string": "text",
+    "tuple": "text or a list",
 }
+"""By the first word of what pydantic calls its error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +103,37 @@ def _syntax(file: str, error: str) -> Problem:
 
 def _problem(positions: Positions, error: ErrorDetails) -> Problem:
     path: Path = tuple(error["loc"])
-    name = str(path[-1]) if path else ""
+    name = next((key for key in reversed(path) if isinstance(key, str) and key != "[key]"), "")
     match error["type"]:
         case "extra_forbidden":
             return Problem(positions.at(path), f'unknown key "{name}"', close_to(name, _keys_beside(path)))
         case "missing":
             return Problem(positions.at(path[:-1]), f'"{name}" is missing')
+        case "too_short":
+            return Problem(positions.at(path), f"{name} is empty")
         case "value_error":
             return Problem(positions.at(path), f"{name}: {error['msg'].removeprefix('Value error, ')}")
-        case kind if kind in _TYPES:
-            return Problem(positions.at(path), f"{name}: expected {_TYPES[kind]}, found {error['input']!r}")
         case _:
-            return Problem(positions.at(path), f"{name}: {error['msg'][:1].lower()}{error['msg'][1:]}")
+            return Problem(positions.at(path), f"{name}: expected {_wanted(error)}, found {_shown(error['input'])}")
+
+
+def _wanted(error: ErrorDetails) -> str:
+    bounds = error.get("ctx", {})
+    match error["type"]:
+        case "literal_error":
+            return str(bounds["expected"]).replace("'", '"')
+        case "greater_than_equal":
+            return f"at least {bounds['ge']}"
+        case "less_than_equal":
+            return f"at most {bounds['le']}"
+        case kind:
+            return _TYPES.get(kind.partition("_")[0], "something else")
+
+
+def _shown(value: object) -> str:
+    """A value as TOML has it, cut when it is long."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _keys_beside(path: Path) -> list[str]:

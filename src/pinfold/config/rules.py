@@ -1,15 +1,20 @@
 """What must hold between the parts of a config, each fault with the path it is at. Pure."""
 
-import difflib
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pinfold.base.address import Address, TcpAddress, overlap
+from pinfold.base.names import close_to
 from pinfold.config.model import Config, FixedPorts, Program
 from pinfold.config.positions import Path
 from pinfold.config.template import placeholders
 
 __all__ = ["Fault", "close_to", "faults"]
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,39}")
+_NAME_HINT: Final = "letters, digits, - and _, 40 at most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +26,9 @@ class Fault:
     hint: str = ""
 
 
-def close_to(name: str, known: Iterable[str]) -> str:
-    """A did-you-mean, or the names there are."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return f'did you mean "{near[0]}"?'
-    return f"there is: {', '.join(names)}" if names else ""
-
-
 def faults(config: Config) -> Iterator[Fault]:
     """Every fault between the parts."""
+    yield from _names(config)
     yield from _addresses(config)
     yield from _routes(config)
     for name, program in config.programs.items():
@@ -41,6 +38,29 @@ def faults(config: Config) -> Iterator[Fault]:
             yield Fault(("programs", name, "ready", "port"), what, close_to(program.ready.port, program.ports))
         if name in config.pools:
             yield Fault(("pools", name), f'"{name}" is a program already; programs and pools share their names')
+
+
+def _names(config: Config) -> Iterator[Fault]:
+    """Names are parts of paths, of other names and of log lines, so they are plain and short."""
+    named: list[Path] = [("listeners", name) for name in config.listeners]
+    named += [("pools", name) for name in config.pools]
+    for name, program in config.programs.items():
+        named += [("programs", name), *(("programs", name, "ports", port) for port in program.ports)]
+        yield from _groups(config, name)
+        for variable in program.environment:
+            if not variable or "=" in variable or "\0" in variable + program.environment[variable]:
+                yield Fault(("programs", name, "environment"), f'"{variable}" cannot be a variable')
+    for path in named:
+        if not _NAME.fullmatch(str(path[-1])):
+            yield Fault(path, f'"{path[-1]}" is no name', _NAME_HINT)
+
+
+def _groups(config: Config, name: str) -> Iterator[Fault]:
+    for group in config.programs[name].groups:
+        if group in config.programs:
+            yield Fault(("programs", name, "groups"), f'"{group}" is the name of a program', "name the group otherwise")
+        elif not _NAME.fullmatch(group):
+            yield Fault(("programs", name, "groups"), f'"{group}" is no name', _NAME_HINT)
 
 
 def _addresses(config: Config) -> Iterator[Fault]:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from pinfold.base.address import Address, TcpAddress, overlap, parse_address
 from pinfold.base.errors import Problem
+from pinfold.base.names import close_to
 from pinfold.base.ports import obstacle
 from pinfold.config.model import FixedPorts, Program
 from pinfold.config.positions import Path as Where
 from pinfold.config.read import LoadedConfig
-from pinfold.config.rules import close_to
 from pinfold.config.template import placeholders
+from pinfold.daemon.surroundings import UnknownIdentityError, surround
 
 __all__ = ["check_machine"]
 
@@ -66,17 +67,18 @@ def _ports(where: Where, program: Program, ours: list[Address]) -> _Found:
 
 
 def _identity(where: Where, program: Program) -> _Found:
+    # A number stands for a user or group that need not have a name.
     users = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
     groups = {entry.gr_name: entry.gr_gid for entry in grp.getgrall()}
     root = os.geteuid() == 0
-    if program.user is not None:
+    if program.user is not None and not program.user.isdecimal():
         if program.user not in users:
             hint = _near(program.user, users) or f"make it: useradd --system {program.user}"
             yield (*where, "user"), f'there is no user "{program.user}"', hint
         elif not root and users[program.user] != os.geteuid():
             what = f'only root can become the user "{program.user}"'
             yield (*where, "user"), what, "run pinfold as root, or leave `user` out"
-    if program.group is not None:
+    if program.group is not None and not program.group.isdecimal():
         if program.group not in groups:
             hint = _near(program.group, groups) or f"make it: groupadd --system {program.group}"
             yield (*where, "group"), f'there is no group "{program.group}"', hint
@@ -116,8 +118,15 @@ def _command(where: Where, program: Program) -> _Found:
         elif not path.is_file() or not os.access(path, os.X_OK):
             yield where, f"{path} is not executable", f"chmod +x {path}"
         return
-    search = program.environment.get("PATH", os.environ.get("PATH", os.defpath))
+    search = program.environment.get("PATH") or _base_path(program)
     if shutil.which(word, path=search) is None:
         names = {name for one in search.split(":") if Path(one).is_dir() for name in os.listdir(one)}  # noqa: PTH208 - names are wanted
         hint = _near(word, names) or "write its whole path, or install it"
         yield where, f'there is no command "{word}" in PATH={search}', hint
+
+
+def _base_path(program: Program) -> str:
+    try:
+        return surround(program)[0].get("PATH", os.defpath)
+    except UnknownIdentityError:
+        return os.environ.get("PATH", os.defpath)

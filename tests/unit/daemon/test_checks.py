@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pinfold.base.address import TcpAddress
-from pinfold.base.ports import free_port_from, holder, obstacle
+from pinfold.base.ports import obstacle
 from pinfold.config.read import parse
 from pinfold.daemon.checks import check_machine
 from support.ports import free_port
@@ -119,9 +119,3 @@ def test_an_address_of_another_machine_is_told() -> None:
     found = obstacle(TcpAddress("192.0.2.1", 8080))
     assert found is not None
     assert "cannot listen on 192.0.2.1:8080: Cannot assign" in found[0]
-
-
-def test_the_next_free_port_is_found(taken: int) -> None:
-    assert (free_port_from("127.0.0.1", taken) or 0) > taken
-    assert free_port_from("127.0.0.1", taken, attempts=1) is None
-    assert f"(pid {os.getpid()})" in holder(TcpAddress("0.0.0.0", taken))

@@ -56,7 +56,7 @@ pool      = "nova-api.ec2"
     [
         (GOOD + "comand = 1\n", 'p.toml:6:1: unknown key "comand"\n  hint: did you mean "command"?'),
         (GOOD + "stop = { signl = 'INT' }\n", 'p.toml:6:10: unknown key "signl"\n  hint: did you mean "signal"?'),
-        (GOOD + "instances = 'four'\n", "p.toml:6:1: instances: input should be a valid integer"),
+        (GOOD + "instances = 'four'\n", 'p.toml:6:1: instances: expected a whole number, found "four"'),
         (GOOD + "drain = 10\n", 'p.toml:6:1: drain: expected a duration such as "10s" or "1m30s", found 10'),
         (GOOD + "stop = { signal = 'WHAT' }\n", 'p.toml:6:10: signal: "WHAT" is no signal'),
         (GOOD.replace("{socket}", "{sokcet}"), "p.toml:5:1: {sokcet} stands for nothing here"),
