@@ -1,4 +1,4 @@
-# What a user runs: build, test. What a developer runs: test-fast, lint, format, lock.
+# What a user runs: build, demo, test. What a developer runs: test-fast, lint, format, docs, lock.
 # Each works on a fresh machine with Python >= 3.11, cargo and a C compiler; a rebuild costs what changed.
 
 # The first Python that is new enough; say PYTHON=... for another.
@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 PYTHON_SOURCES := $(shell find src -not -path '*.egg-info*' -not -path '*__pycache__*')
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find dataplane -name target -prune -o \( -type d -o -name '*.rs' -o -name Cargo.toml \) -print)
 
-.PHONY: build develop test test-fast lint format lock clean
+.PHONY: build demo develop docs test test-fast lint format lock clean
 
 build: .venv/installed
 
@@ -39,6 +39,10 @@ build: .venv/installed
 .venv/develops: .venv/needs requirements-dev.lock
 	$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# The main job, to look at; Ctrl-C ends it.
+demo: build
+	@exec $(BIN)/pinfold demo
 
 develop: .venv/develops build
 
@@ -62,6 +66,10 @@ lint: .venv/develops
 	$(BIN)/python tools/check_crates.py
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# Pages that are made from the code.
+docs: build
+	$(BIN)/python tools/config_reference.py
 
 format: .venv/develops
 	$(BIN)/ruff format src tests tools

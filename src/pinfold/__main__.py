@@ -1,0 +1,5 @@
+"""`python -m pinfold` is `pinfold`."""
+
+from pinfold.cli.main import main
+
+main()
