@@ -43,7 +43,8 @@ def program_name(command: Sequence[str]) -> str:
     """A name from the command: `gunicorn` of `/srv/bin/gunicorn app`, `app` of `python3 app.py`."""
     words = [command[0], *(word for word in command[1:] if not word.startswith("-"))]
     named = PurePath(words[0]).name
-    if _RUNNERS.fullmatch(named) and len(words) > 1:
+    inline = {"-c", "-e"} & set(command[1:])
+    if _RUNNERS.fullmatch(named) and len(words) > 1 and not inline:
         module = "-m" in command[1:-1]
         named = words[1].rpartition(".")[2] if module else PurePath(words[1]).stem
     return re.sub(r"[^A-Za-z0-9_-]+", "-", named).strip("-_")[:32] or "program"

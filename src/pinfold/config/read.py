@@ -17,7 +17,7 @@ from pinfold.config.model import Config, Listener, Pool, Program, Route
 from pinfold.config.positions import Path, Positions
 from pinfold.config.rules import faults
 
-__all__ = ["LoadedConfig", "load", "parse"]
+__all__ = ["LoadedConfig", "Survey", "load", "parse", "read_text", "survey"]
 
 _SYNTAX: Final = re.compile(r"(.*) \(at line (\d+), column (\d+)\)")
 _TABLES: Final[dict[str, type[BaseModel]]] = {
@@ -41,6 +41,10 @@ _TYPES: Final = {
 """By the first word of what pydantic calls its error."""
 
 
+_STRUCTURE: Final = {"bind", "command", "endpoints", "groups", "instances", "listeners", "pool", "ports", "tls"}
+"""Keys that others refer to: without them what is right elsewhere would look wrong."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedConfig:
     """A config without problems, and where its parts stand."""
@@ -49,18 +53,30 @@ class LoadedConfig:
     positions: Positions
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a text holds: the config, as far as it can be made out at all, and every problem."""
+
+    loaded: LoadedConfig | None
+    problems: tuple[Problem, ...]
+
+
 def load(path: FilePath) -> LoadedConfig:
     """Read the config at `path`.
 
     Raises:
         ConfigError: with every problem; also when the file cannot be read.
     """
+    return parse(read_text(path), str(path), path.resolve().parent)
+
+
+def read_text(path: FilePath) -> str:
+    """The text of a config; ConfigError when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError([Problem(None, f"cannot read {path}: {reason}", "name another with -c FILE")]) from None
-    return parse(text, str(path), path.resolve().parent)
 
 
 def parse(text: str, file: str, directory: FilePath) -> LoadedConfig:
@@ -69,21 +85,50 @@ def parse(text: str, file: str, directory: FilePath) -> LoadedConfig:
     Raises:
         ConfigError: with every problem, in the order of the file.
     """
+    found = survey(text, file, directory)
+    if found.problems or found.loaded is None:
+        raise ConfigError(found.problems)
+    return found.loaded
+
+
+def survey(text: str, file: str, directory: FilePath) -> Survey:
+    """Look for every problem of a config: where single keys are at fault, the rest is judged without them."""
     try:
         written = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([_syntax(file, str(error))]) from None
+        return Survey(None, (_syntax(file, str(error)),))
     positions = Positions(file, text)
     for program in _tables(written.get("programs")):
         program.setdefault("working_directory", str(directory))
+    problems: list[Problem] = []
+    config = _validated(written, directory)
+    if not isinstance(config, Config):
+        problems = [_problem(positions, one) for one in config]
+        pruned = all(_prune(written, one) for one in config)
+        config = _validated(written, directory) if pruned else config
+    if not isinstance(config, Config):
+        return Survey(None, tuple(_ordered(problems)))
+    problems += [Problem(positions.at(one.path), one.what, one.hint) for one in faults(config)]
+    return Survey(LoadedConfig(config, positions), tuple(_ordered(problems)))
+
+
+def _validated(written: dict[str, Any], directory: FilePath) -> Config | list[ErrorDetails]:
     try:
-        config = Config.model_validate(written, context={DIRECTORY: directory})
+        return Config.model_validate(written, context={DIRECTORY: directory})
     except ValidationError as error:
-        problems = [_problem(positions, one) for one in error.errors()]
-        raise ConfigError(_ordered(problems)) from None
-    if problems := [Problem(positions.at(one.path), one.what, one.hint) for one in faults(config)]:
-        raise ConfigError(_ordered(problems))
-    return LoadedConfig(config, positions)
+        return error.errors()
+
+
+def _prune(written: dict[str, Any], error: ErrorDetails) -> bool:
+    """Take the key at fault out, if the others can be judged without it."""
+    *above, last = error["loc"]
+    inner = above[2:] if error["type"] == "extra_forbidden" else [*above[2:], last]
+    if not _STRUCTURE.isdisjoint(inner):
+        return False
+    inside: Any = written
+    for key in above:
+        inside = inside.get(key) if isinstance(inside, dict) else inside[int(key)] if isinstance(inside, list) else None
+    return isinstance(inside, dict) and inside.pop(last, None) is not None
 
 
 def _tables(value: object) -> list[dict[str, Any]]:

@@ -108,4 +108,6 @@ def _templates(name: str, program: Program) -> Iterator[Fault]:
     for path, text in texts:
         for found in placeholders(text):
             if found not in known:
-                yield Fault(path, f"{{{found}}} stands for nothing here", close_to(found, known))
+                # Which kind of port a program has follows from the placeholder, so a misspelt one may mean either.
+                meant = known | ({"port", "socket"} - {found})
+                yield Fault(path, f"{{{found}}} stands for nothing here", close_to(found, meant))

@@ -97,8 +97,7 @@ def _paths(where: Where, program: Program) -> _Found:
     if not directory.is_dir():
         what = "is not a directory" if directory.exists() else "does not exist"
         yield (*where, "working_directory"), f"the working directory {directory} {what}", f"mkdir -p {directory}"
-    else:
-        yield from _command(where, program)
+    yield from _command(where, program)
     for index, path in enumerate(program.environment_files):
         if not path.is_file():
             yield (*where, "environment_files", index), f"there is no file {path}", ""
@@ -113,6 +112,8 @@ def _command(where: Where, program: Program) -> _Found:
     where = (*where, "command")
     if "/" in word:
         path = program.working_directory / word
+        if not program.working_directory.is_dir() and not path.is_absolute():
+            return
         if not path.exists():
             yield where, f"there is no command {path}", ""
         elif not path.is_file() or not os.access(path, os.X_OK):

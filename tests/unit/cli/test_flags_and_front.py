@@ -25,6 +25,7 @@ FRONT = Front("127.0.0.1:8080", "127.0.0.1:8443")
         ("node server.js", "server"),
         ("./my.app!", "my-app"),
         ("python3", "python3"),
+        ("sh -c x", "sh"),
         ("---", "program"),
     ],
 )

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from pinfold.base.errors import UsageError
+from pinfold.base.errors import ConfigError, UsageError
 from pinfold.cli.flags import Wanted
 from pinfold.cli.foreground import compose, front_door, serve, urls
 from pinfold.cli.options import ConfigFile, RunDirectory, chosen_config, chosen_run_directory, command_app
+from pinfold.cli.problems import all_problems
 from pinfold.config.read import LoadedConfig, load
 
 __all__ = ["app"]
@@ -45,13 +46,20 @@ def run(
     if command is None:
         if (instances, http, https) != (None, None, None):
             raise UsageError("-n, --http and --https are for a command", "write it behind --, or change the config")
-        path = chosen_config(config)
-        raise typer.Exit(serve(lambda: load(path), directory, path.absolute(), lambda: None))
+        raise typer.Exit(_run_config(chosen_config(config), directory))
     if config is not None:
         raise UsageError("there is a config and a command", "leave -c out, or the command")
     wanted = Wanted(command, instances or 1)
     loaded = compose(wanted, front_door(http, https, directory), Path.cwd(), {})
     raise typer.Exit(serve(lambda: loaded, directory, None, lambda: _invite(loaded)))
+
+
+def _run_config(path: Path, directory: Path) -> int:
+    try:
+        return serve(lambda: load(path), directory, path.absolute(), lambda: None)
+    except ConfigError as error:
+        # The first kind of problem that is found ends a start; whoever mends them wants to see all kinds.
+        raise ConfigError(all_problems(path, directory) or error.problems) from None
 
 
 def _invite(loaded: LoadedConfig) -> None:
