@@ -234,6 +234,7 @@ class _Daemon:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        process.shim.on_exited = lambda _: None  # What the shim kills now has nothing left to tell.
         parts.supervisor.close()
         parts.keeper.close()
         await process.stop()

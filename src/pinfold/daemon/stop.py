@@ -21,7 +21,8 @@ async def wind_down(parts: Parts) -> None:
     drain = max((program.config.drain for program in programs), default=_DRAIN)
     waiting = asyncio.create_task(_tell_who_is_waited_for(parts))
     try:
-        await parts.keeper.stop(drain)
+        # The sockets are closed at once: who comes now is refused, and not left in a queue that nobody reads.
+        await asyncio.gather(parts.keeper.stop(drain), parts.shim.listen(()))
         await parts.supervisor.stop()
     finally:
         waiting.cancel()
@@ -40,7 +41,7 @@ def _busy(stats: Stats) -> str:
     endpoints = [endpoint for pool in stats.pools for endpoint in pool.endpoints if endpoint.in_flight]
     total = sum(endpoint.in_flight for endpoint in endpoints)
     named = ", ".join(f"{endpoint.name} {endpoint.in_flight}" for endpoint in endpoints[:8])
-    return f"{total} requests in flight ({named})" if total else ""
+    return f"{total} request{'s' if total != 1 else ''} in flight ({named})" if total else ""
 
 
 def _alive(parts: Parts) -> str:
