@@ -202,7 +202,7 @@ class _Daemon:
             explained = "\n".join(explain(parts, failure) for failure in failures)
             raise FailedError(explained, "mend the command, or its config, then run it again")
         for failure in failures:
-            self._events.tell(failure.instance, explain(parts, failure))
+            self._events.tell("pinfold", explain(parts, failure))
         self._request.announce("pinfold: ready")
         if not self._served:
             self._request.on_ready()

@@ -202,6 +202,8 @@ class Keeper:
         while not self._stopping:
             await asyncio.sleep(_RETRY_DELAYS[min(row, len(_RETRY_DELAYS) - 1)])
             row += 1
+            if self._stopping:
+                return
             try:
                 if self._ended.is_set():
                     await self._begin()
