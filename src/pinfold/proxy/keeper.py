@@ -199,7 +199,7 @@ class Keeper:
             return str(error)
 
     async def _revive(self, row: int) -> None:
-        while not self._stopping:
+        while True:
             await asyncio.sleep(_RETRY_DELAYS[min(row, len(_RETRY_DELAYS) - 1)])
             row += 1
             if self._stopping:
