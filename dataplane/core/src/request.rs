@@ -124,6 +124,7 @@ pub(crate) fn refuse_bare_line_ends(bytes: &[u8]) -> Result<(), HeadError> {
 fn version_error(bytes: &[u8]) -> HeadError {
     let line = bytes.split(|&byte| byte == b'\r').next().unwrap_or_default();
     match line.rsplit(|&byte| byte == b' ').next() {
+        Some(b"HTTP/1.0" | b"HTTP/1.1") => HeadError::Malformed, // The fault is before it.
         Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor])
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
@@ -249,6 +250,8 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nno colon", Malformed),
             ("GET  / HTTP/1.1\r\nHost: a", Malformed),
             ("G(T / HTTP/1.1\r\nHost: a", Malformed),
+            ("GET /  HTTP/1.1\r\nHost: a", Malformed),
+            ("GET /a b HTTP/1.1\r\nHost: a", Malformed),
             ("GET / HTTP/2.0\r\nHost: a", Version),
             ("GET / HTTP/1.2\r\nHost: a", Version),
             ("GET / HTP/1.1\r\nHost: a", Malformed),

@@ -1,6 +1,5 @@
 //! The accept loops of one core: one for each address, on the socket the shim bound for this core.
 
-use crate::clock;
 use crate::endpoint::count;
 use crate::journal;
 use crate::peer::{Peer, Stream};
@@ -160,7 +159,7 @@ fn admit(core: &Rc<Core>, key: u32, raw: Raw) {
             Raw::Unix(_) => (None, None),
         };
         let watch = Watch::new(&core.watches);
-        watch.arm(clock::now().after_ms(head_ms));
+        watch.arm_ms(head_ms);
         match greet(raw, tls, &watch).await {
             Some(stream) => {
                 let peer = Peer::new(stream);

@@ -1,7 +1,6 @@
 //! In: a connection on which a request was sent. Out: the answer, rewritten and relayed to the client as it comes.
 
 use crate::buffer::Buffer;
-use crate::clock;
 use crate::connections::Connection;
 use crate::exchange::{add, Exchange, Failed};
 use crate::peer::Stall;
@@ -11,6 +10,8 @@ use pinfold_core::framing::Version;
 use pinfold_core::request::{self, Field};
 use pinfold_core::response::{self, AnswerBody, AnswerHead, Passage};
 use pinfold_core::retry::Progress;
+use std::future::poll_fn;
+use std::task::Poll;
 
 /// Fields of an answer for which there is room.
 const FIELDS_MOST: usize = 256;
@@ -53,7 +54,10 @@ pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<E
     let (mut buffer, mut out) = (Buffer::new(buffers), buffers.scratch());
     let relayed = relay_head(exchange, connection, &mut buffer, &mut out).await;
     let ended = match relayed {
-        Ok(begun) if begun.status == 101 => write(exchange, &out).await.map(|()| Ended::Upgraded(buffer)),
+        Ok(begun) if begun.status == 101 => {
+            exchange.tally.status.set(begun.status);
+            write(exchange, &out).await.map(|()| Ended::Upgraded(buffer))
+        }
         Ok(begun) => {
             let mut body = Body::new(begun);
             let whole = body.relay(exchange, connection, &mut buffer, &mut out).await;
@@ -78,10 +82,7 @@ async fn relay_head(
         let begun = translate(exchange, buffer.filled().get(..length).unwrap_or_default(), out);
         buffer.consume(length);
         match begun.map_err(Failed::begun)? {
-            Some(begun) => {
-                exchange.tally.status.set(begun.status);
-                return Ok(begun);
-            }
+            Some(begun) => return Ok(begun),
             None if exchange.facts.version == Version::Http11 => write(exchange, out).await?,
             None => {} // HTTP/1.0 knows none (RFC 9110 section 15.2).
         }
@@ -99,7 +100,9 @@ async fn read_head(exchange: &Exchange<'_>, connection: &Connection, buffer: &mu
             return Err(Failed::begun(Cause::MalformedAnswer));
         }
         let nothing = buffer.is_empty();
-        match connection.peer.read(buffer, exchange.watch()).await {
+        let read =
+            if nothing { wait(exchange, connection, buffer).await? } else { read(exchange, connection, buffer).await };
+        match read {
             Ok(1..) if nothing => arm_silence(exchange),
             Ok(1..) => {}
             Ok(0) | Err(Stall::Broken) => {
@@ -111,6 +114,33 @@ async fn read_head(exchange: &Exchange<'_>, connection: &Connection, buffer: &mu
             }
         }
     }
+}
+
+async fn read(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buffer) -> Result<usize, Stall> {
+    connection.peer.read(buffer, exchange.watch()).await
+}
+
+/// Wait for the answer to begin, as long as the client does.
+async fn wait(
+    exchange: &Exchange<'_>,
+    connection: &Connection,
+    buffer: &mut Buffer,
+) -> Result<Result<usize, Stall>, Failed> {
+    let mut watching = true;
+    poll_fn(|cx| {
+        if let Poll::Ready(read) = connection.peer.poll_read(cx, buffer, exchange.watch()) {
+            return Poll::Ready(Ok(read));
+        }
+        if watching {
+            match exchange.client.peer.poll_reset(cx) {
+                Poll::Ready(true) => return Poll::Ready(Err(Failed::begun(Cause::ClientClosed))),
+                Poll::Ready(false) => watching = false,
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }
 
 /// The head in `bytes` as the client is to get it, appended to `out`; None if another one follows.
@@ -157,12 +187,12 @@ fn connection_field(version: Version, begun: &Begun) -> response::Connection {
 }
 
 fn arm_silence(exchange: &Exchange<'_>) {
-    exchange.watch().arm(clock::now().after_ms(exchange.pool.timeouts.silence_ms));
+    exchange.watch().arm_ms(exchange.pool.timeouts.silence_ms);
 }
 
 /// Write to the client.
 async fn write(exchange: &Exchange<'_>, bytes: &[u8]) -> Result<(), Failed> {
-    exchange.watch().arm(clock::now().after_ms(exchange.listener.timeouts.body_ms));
+    exchange.watch().arm_ms(exchange.listener.timeouts.body_ms);
     match exchange.client.peer.write(bytes, exchange.watch(), &mut 0).await {
         Ok(()) => {
             arm_silence(exchange);
@@ -177,6 +207,7 @@ async fn write(exchange: &Exchange<'_>, bytes: &[u8]) -> Result<(), Failed> {
 struct Body {
     left: Left,
     passage: Passage,
+    status: u16,
 }
 
 enum Left {
@@ -194,7 +225,7 @@ impl Body {
             AnswerBody::Chunked => Left::Chunks(Decoder::default()),
             AnswerBody::UntilClose => Left::Open,
         };
-        Self { left, passage: begun.passage }
+        Self { left, passage: begun.passage, status: begun.status }
     }
 
     fn ended(&self) -> bool {
@@ -216,6 +247,7 @@ impl Body {
         loop {
             let used = match &mut self.left {
                 Left::Bytes(left) => {
+                    exchange.tally.status.set(self.status);
                     let piece = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.filled().len());
                     *left -= piece as u64;
                     write_plain(exchange, buffer.filled().get(..piece).unwrap_or_default(), out).await?;
@@ -223,6 +255,7 @@ impl Body {
                 }
                 Left::Chunks(_) | Left::Open => {
                     let used = self.encode(exchange, buffer.filled(), out).map_err(Failed::begun)?;
+                    exchange.tally.status.set(self.status);
                     if !out.is_empty() {
                         write(exchange, out).await?;
                         out.clear();

@@ -2,7 +2,6 @@
 
 use crate::answer::{self, Ended};
 use crate::buffer::Buffer;
-use crate::clock;
 use crate::connections::Connection;
 use crate::exchange::{add, Exchange, Failed};
 use crate::peer::Stall;
@@ -43,7 +42,7 @@ pub async fn attempt(
         if taken.used == 0 {
             buffer.release();
         }
-        exchange.watch().arm(clock::now().after_ms(exchange.pool.timeouts.first_byte_ms));
+        exchange.watch().arm_ms(exchange.pool.timeouts.first_byte_ms);
         answer::relay(exchange, &connection).await?
     } else {
         buffer.consume(taken.used);
@@ -67,7 +66,7 @@ pub async fn attempt(
 /// Write the head, and what is at hand of the body.
 async fn send(exchange: &Exchange<'_>, bytes: &[u8], connection: &Connection) -> Result<(), Failed> {
     let mut written = 0;
-    exchange.watch().arm(clock::now().after_ms(exchange.pool.timeouts.silence_ms));
+    exchange.watch().arm_ms(exchange.pool.timeouts.silence_ms);
     match connection.peer.write(bytes, exchange.watch(), &mut written).await {
         Ok(()) => Ok(()),
         Err(Stall::Broken) if written == 0 => Err(Failed { cause: Cause::EndpointClosed, progress: Progress::Unsent }),
@@ -102,7 +101,7 @@ async fn both_ways(
                         Err(_) => {} // It takes no more, but may have answered why.
                     }
                     if !exchange.answered() {
-                        exchange.watch().arm(clock::now().after_ms(exchange.pool.timeouts.first_byte_ms));
+                        exchange.watch().arm_ms(exchange.pool.timeouts.first_byte_ms);
                     }
                 }
             }

@@ -2,7 +2,6 @@
 
 use crate::attempt::attempt;
 use crate::buffer::Buffer;
-use crate::clock;
 use crate::connections::{connect, Choice, Connection};
 use crate::endpoint::{count, Endpoint, InFlight};
 use crate::exchange::{Exchange, Failed};
@@ -78,7 +77,7 @@ async fn connection(exchange: &Exchange<'_>, endpoint: &Arc<Endpoint>, choice: C
     if let Some(kept) = exchange.client.core.connections.take(endpoint, choice) {
         return Ok(kept);
     }
-    exchange.watch().arm(clock::now().after_ms(exchange.pool.timeouts.connect_ms));
+    exchange.watch().arm_ms(exchange.pool.timeouts.connect_ms);
     connect(endpoint, exchange.watch()).await
 }
 

@@ -50,23 +50,37 @@ impl Peer {
     /// # Errors
     /// [`Stall`].
     pub async fn read(&self, buffer: &mut Buffer, watch: &Watch) -> Result<usize, Stall> {
-        poll_fn(|cx| {
-            let mut room = ReadBuf::new(buffer.room());
-            let polled = self.stream.borrow_mut().poll_read(cx, &mut room);
-            let count = room.filled().len();
-            match polled {
-                Poll::Ready(Ok(())) => {
-                    buffer.extend(count);
-                    Poll::Ready(Ok(count))
-                }
-                Poll::Ready(Err(_)) => Poll::Ready(Err(Stall::Broken)),
-                Poll::Pending => {
-                    buffer.release();
-                    watch.poll(cx).map(|interrupt| Err(Stall::Interrupted(interrupt)))
-                }
+        poll_fn(|cx| self.poll_read(cx, buffer, watch)).await
+    }
+
+    /// As [`Peer::read`].
+    pub fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut Buffer, watch: &Watch) -> Poll<Result<usize, Stall>> {
+        let mut room = ReadBuf::new(buffer.room());
+        let polled = self.stream.borrow_mut().poll_read(cx, &mut room);
+        let count = room.filled().len();
+        match polled {
+            Poll::Ready(Ok(())) => {
+                buffer.extend(count);
+                Poll::Ready(Ok(count))
             }
-        })
-        .await
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Stall::Broken)),
+            Poll::Pending => {
+                buffer.release();
+                watch.poll(cx).map(|interrupt| Err(Stall::Interrupted(interrupt)))
+            }
+        }
+    }
+
+    /// Whether the peer, of which nothing is read just now, has reset the connection: then nobody waits for an answer.
+    /// One that has only ended its side still does. Ready(false): there is something to read, so it cannot be told.
+    pub fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<bool> {
+        let stream = self.stream.borrow();
+        let tcp = match &*stream {
+            Stream::Tcp(stream) => stream,
+            Stream::TlsTcp(stream) => stream.get_ref().0,
+            Stream::TlsUnix(_) | Stream::Unix(_) => return Poll::Ready(false),
+        };
+        tcp.poll_read_ready(cx).map(|_| matches!(tcp.take_error(), Ok(Some(_)) | Err(_)))
     }
 
     /// Write all of `bytes`, adding to `written` as they go.
@@ -85,6 +99,9 @@ impl Peer {
                 Poll::Ready(Ok(count)) => {
                     *written += count;
                     rest = rest.get(count..).unwrap_or_default();
+                    if !rest.is_empty() {
+                        watch.rearm();
+                    }
                 }
                 Poll::Pending => return watch.poll(cx).map(|interrupt| Err(Stall::Interrupted(interrupt))),
             }

@@ -11,7 +11,7 @@ use crate::respond::{self, Manner};
 use crate::runtime::Core;
 use crate::table::{Listener, Table};
 use crate::watch::{Interrupt, Watch};
-use pinfold_core::failure::Cause;
+use pinfold_core::failure::{Cause, Side};
 use pinfold_core::framing::{Body, FramingError, Version};
 use pinfold_core::headers::{self, client_lines};
 use pinfold_core::request::{self, Field, Head, HeadError};
@@ -102,7 +102,7 @@ pub async fn serve(core: &Rc<Core>, arrival: Arrival) {
             last => break last,
         }
     };
-    client.watch.arm(clock::now().after_ms(LINGER_MS));
+    client.watch.arm_ms(LINGER_MS);
     match last {
         Next::Cut => client.peer.cut(),
         Next::Linger => linger(&client, &mut buffer).await,
@@ -130,7 +130,7 @@ async fn read_head(client: &Client, buffer: &mut Buffer) -> Result<usize, NoHead
         _ => return Err(NoHead::Gone),
     };
     if buffer.is_empty() {
-        client.watch.arm(clock::now().after_ms(timeouts.idle_ms));
+        client.watch.arm_ms(timeouts.idle_ms);
         client.watch.set_idle(Some(client.key));
         let read = client.peer.read(buffer, &client.watch).await;
         client.watch.set_idle(None);
@@ -156,7 +156,7 @@ async fn read_head(client: &Client, buffer: &mut Buffer) -> Result<usize, NoHead
             return Err(NoHead::Refused(Cause::MalformedHead));
         }
         if !armed {
-            client.watch.arm(clock::now().after_ms(timeouts.head_ms));
+            client.watch.arm_ms(timeouts.head_ms);
             armed = true;
         }
         match client.peer.read(buffer, &client.watch).await {
@@ -300,15 +300,16 @@ async fn refuse(client: &Client, listener: &Listener, facts: Option<Facts>, why:
     if status == 0 {
         return Next::Close;
     }
-    let stays = facts.is_some_and(|facts| facts.stays && facts.body == Body::Length(0)) && !client.core.stopping();
-    let old = facts.is_some_and(|facts| facts.version == Version::Http10);
+    // A client whose request cannot be trusted is not listened to any longer.
+    let sound = cause.side() != Side::Client || cause == Cause::MethodNotAllowed;
+    let whole = |facts: Facts| facts.stays && facts.body == Body::Length(0) && facts.version == Version::Http11;
+    let stays = sound && facts.is_some_and(whole) && !client.core.stopping();
     let to_head = facts.is_some_and(|facts| facts.to_head);
-    let stays = stays && !old;
     let mut out = client.core.buffers.scratch();
     let sent = respond::write(&mut out, cause, &Manner { allow: &listener.methods, close: !stays, to_head });
     tally.status.set(status);
     tally.sent.set(sent);
-    client.watch.arm(clock::now().after_ms(listener.timeouts.body_ms));
+    client.watch.arm_ms(listener.timeouts.body_ms);
     let written = client.peer.write(&out, &client.watch, &mut 0).await;
     client.core.buffers.give_scratch(out);
     match written {

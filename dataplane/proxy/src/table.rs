@@ -8,9 +8,13 @@ use pinfold_wire::{
 };
 use rustls::ServerConfig;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// Shares an endpoint may have.
+const WEIGHTS: RangeInclusive<u32> = 1..=1000;
 
 /// Counters of a listener; see `ListenerStats` of the seam.
 #[derive(Debug, Default)]
@@ -142,7 +146,8 @@ impl Pool {
             }
             Balance::RoundRobin => {
                 let round = self.turns.len();
-                let turn = self.lasting.turn.fetch_add(1, Ordering::Relaxed);
+                // A second choice is no turn of its own, or who follows one that is down would get twice its share.
+                let turn = self.lasting.turn.fetch_add(u64::from(tried.is_empty()), Ordering::Relaxed);
                 let first = usize::try_from(turn.checked_rem(u64::try_from(round).ok()?)?).ok()?;
                 let (before, from) = self.turns.split_at_checked(first)?;
                 from.iter().chain(before).find_map(open)
@@ -194,15 +199,17 @@ impl Resolver {
                 continue;
             }
             let old = before.pools.iter().find(|pool| *pool.name == *wanted.name);
-            let members = wanted.endpoints.iter().filter_map(|one| {
-                let member = self.member(one, old);
-                if member.is_none() {
-                    let what = format!("\"{}\" is no address", one.address);
-                    problems.push(problem(format!("pools.{}.endpoints.{}", wanted.name, one.name), &what));
+            let mut members: Vec<Member> = Vec::new();
+            for one in &wanted.endpoints {
+                let twice = members.iter().any(|member| member.endpoint.address_text == one.address);
+                match self.member(one, old) {
+                    Ok(member) if !twice => members.push(member),
+                    found => {
+                        let what = found.err().unwrap_or_else(|| format!("{} is there twice", one.address));
+                        problems.push(problem(format!("pools.{}.endpoints.{}", wanted.name, one.name), &what));
+                    }
                 }
-                member
-            });
-            let members: Vec<Member> = members.collect();
+            }
             pools.push(Pool {
                 name: Arc::from(wanted.name.as_str()),
                 timeouts: wanted.timeouts.clone(),
@@ -215,18 +222,21 @@ impl Resolver {
         pools
     }
 
-    fn member(&mut self, wanted: &pinfold_wire::Endpoint, old: Option<&Pool>) -> Option<Member> {
+    fn member(&mut self, wanted: &pinfold_wire::Endpoint, old: Option<&Pool>) -> Result<Member, String> {
+        if !WEIGHTS.contains(&wanted.weight) {
+            return Err(format!("a weight of {}, not from {} to {}", wanted.weight, WEIGHTS.start(), WEIGHTS.end()));
+        }
         let known = old.into_iter().flat_map(|pool| &pool.members).map(|member| &member.endpoint);
         let endpoint = match known.into_iter().find(|endpoint| endpoint.address_text == wanted.address) {
             Some(endpoint) => Arc::clone(endpoint),
             None => {
                 self.endpoints += 1;
-                let (text, address) = (wanted.address.clone(), Address::parse(&wanted.address)?);
-                Arc::new(Endpoint::new(self.endpoints, text, address, Arc::clone(&self.relieved)))
+                let address = Address::parse(&wanted.address).ok_or(format!("\"{}\" is no address", wanted.address))?;
+                Arc::new(Endpoint::new(self.endpoints, wanted.address.clone(), address, Arc::clone(&self.relieved)))
             }
         };
         let name = Arc::from(wanted.name.as_str());
-        Some(Member { endpoint, name, weight: wanted.weight.max(1), mode: wanted.mode })
+        Ok(Member { endpoint, name, weight: wanted.weight, mode: wanted.mode })
     }
 
     fn listeners(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Listener> {
@@ -242,8 +252,8 @@ impl Resolver {
             }
             let tls = match wanted.tls.as_ref().map(|tls| self.tls.settings(tls, &snapshot.certificates)).transpose() {
                 Ok(tls) => tls,
-                Err(what) => {
-                    problems.push(problem(format!("listeners.{}.tls", wanted.name), &what));
+                Err(fault) => {
+                    problems.push(fault.at(&wanted.name));
                     continue;
                 }
             };

@@ -1,7 +1,6 @@
 //! A connection that has switched to another protocol: bytes go both ways until both sides have ended, or fall silent.
 
 use crate::buffer::Buffer;
-use crate::clock;
 use crate::connections::Connection;
 use crate::endpoint::count;
 use crate::exchange::{add, Exchange};
@@ -62,13 +61,13 @@ impl Way<'_> {
     /// Relay until the sender ends; false if the tunnel as a whole is to end.
     async fn relay(self, buffer: &mut Buffer) -> bool {
         loop {
-            self.watch.arm(clock::now().after_ms(self.silence_ms));
+            self.watch.arm_ms(self.silence_ms);
             if self.to.write(buffer.filled(), self.watch, &mut 0).await.is_err() {
                 return false;
             }
             add(self.counter, buffer.filled().len());
             buffer.consume(buffer.filled().len());
-            self.watch.arm(clock::now().after_ms(self.silence_ms));
+            self.watch.arm_ms(self.silence_ms);
             match self.from.read(buffer, self.watch).await {
                 Ok(1..) => {}
                 Ok(0) => {

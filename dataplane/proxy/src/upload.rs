@@ -1,7 +1,6 @@
 //! The body of a request on its way from the client to the endpoint: its length is checked, chunks are written anew.
 
 use crate::buffer::Buffer;
-use crate::clock;
 use crate::connections::Connection;
 use crate::exchange::{add, Exchange};
 use crate::peer::Stall;
@@ -79,7 +78,7 @@ impl Upload {
         let (body_ms, silence_ms) = (exchange.listener.timeouts.body_ms, exchange.pool.timeouts.silence_ms);
         let mut out = exchange.client.core.buffers.scratch();
         while !self.ended() {
-            watch.arm(clock::now().after_ms(body_ms));
+            watch.arm_ms(body_ms);
             match exchange.client.peer.read(buffer, watch).await {
                 Ok(1..) => {}
                 Ok(0) | Err(Stall::Broken) => return Err(Cause::ClientClosed),
@@ -88,7 +87,7 @@ impl Upload {
             let taken = self.take(buffer.filled(), &mut out)?;
             buffer.consume(taken.used);
             add(&exchange.tally.received, taken.payload);
-            watch.arm(clock::now().after_ms(silence_ms));
+            watch.arm_ms(silence_ms);
             match connection.peer.write(&out, watch, &mut 0).await {
                 Ok(()) => out.clear(),
                 Err(Stall::Broken) => return Err(Cause::EndpointClosed),

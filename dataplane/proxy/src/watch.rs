@@ -25,6 +25,8 @@ pub enum Interrupt {
 
 struct State {
     deadline: Cell<Moment>,
+    /// Milliseconds that it was last armed for.
+    span_ms: Cell<u64>,
     tripped: Cell<Option<Interrupt>>,
     waker: RefCell<Option<Waker>>,
     /// Its place in the list.
@@ -112,6 +114,7 @@ impl Watch {
         let mut list = watches.list.borrow_mut();
         let state = Rc::new(State {
             deadline: Cell::new(Moment::NEVER),
+            span_ms: Cell::new(u64::MAX),
             tripped: Cell::new(None),
             waker: RefCell::new(None),
             index: Cell::new(list.len()),
@@ -121,8 +124,15 @@ impl Watch {
         Self { state, watches: Rc::clone(watches) }
     }
 
-    /// Interrupt waits from `deadline` on, and not before.
-    pub fn arm(&self, deadline: Moment) {
+    /// Interrupt waits once so many milliseconds have passed, and not before.
+    pub fn arm_ms(&self, span_ms: u64) {
+        self.state.span_ms.set(span_ms);
+        self.rearm();
+    }
+
+    /// The time begins anew, because something has moved.
+    pub fn rearm(&self) {
+        let deadline = clock::now().after_ms(self.state.span_ms.get());
         self.state.deadline.set(deadline);
         self.state.tripped.set(None);
         self.watches.look_at(deadline);
@@ -130,7 +140,7 @@ impl Watch {
 
     /// No deadline.
     pub fn disarm(&self) {
-        self.arm(Moment::NEVER);
+        self.arm_ms(u64::MAX);
     }
 
     /// Whether the wait is one for a next request on a connection of this listener, which may be interrupted.
@@ -189,8 +199,8 @@ mod tests {
     async fn a_deadline_interrupts_and_a_later_one_takes_its_place() {
         let watches = Watches::new();
         let (early, late) = (Watch::new(&watches), Watch::new(&watches));
-        late.arm(clock::now().after_ms(600_000));
-        early.arm(clock::now().after_ms(10));
+        late.arm_ms(600_000);
+        early.arm_ms(10);
         tokio::select! {
             () = watches.keep(|_| Moment::NEVER) => unreachable!(),
             interrupt = interrupted(&early) => assert_eq!(interrupt, Interrupt::Deadline),
