@@ -81,7 +81,7 @@ fn make(certificates: &[Certificate]) -> Result<ServerConfig, Fault> {
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Chooser::of(certificates)?));
     settings.ticketer = aws_lc_rs::Ticketer::new().map_err(Fault::of_listener)?;
-    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
+    settings.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     Ok(settings)
 }
 
