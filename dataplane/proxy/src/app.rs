@@ -2,9 +2,9 @@
 
 use crate::access::Batch;
 use crate::control::Control;
+use crate::cores::Cores;
 use crate::inherit::adopt;
 use crate::journal;
-use crate::plant::Plant;
 use crate::runtime::{self, Shared};
 use crate::sockets::Sockets;
 use crate::table::Resolver;
@@ -68,13 +68,14 @@ async fn serve(inherited: Inherited, threads: u32) -> io::Result<()> {
     let sockets = Sockets::new(inherited.link)?;
     tokio::task::spawn_local(Rc::clone(&sockets).keep());
     let connections = Arc::clone(&shared.connections);
-    let plant = Plant::new(cores, sockets, Resolver::new(Arc::clone(&relieved)), shared);
+    let cores = Cores::new(cores, sockets, Resolver::new(Arc::clone(&relieved)), Arc::clone(&shared.dropped));
+    drop(shared); // What is left of it is with the cores; when they end, so does the log.
     let (stop, mut stopped) = mpsc::channel(1);
-    let control = Rc::new(Control { plant: Mutex::new(plant), stop, peers: Vec::new().into() });
+    let control = Rc::new(Control { cores: Mutex::new(cores), stop, peers: Vec::new().into() });
     let listener = BlockingUnixListener::from(inherited.control);
     listener.set_nonblocking(true)?;
     tokio::task::spawn_local(Rc::clone(&control).serve(UnixListener::from_std(listener)?));
-    let tell = tokio::task::spawn_local({
+    tokio::task::spawn_local({
         let control = Rc::clone(&control);
         async move {
             loop {
@@ -84,7 +85,7 @@ async fn serve(inherited: Inherited, threads: u32) -> io::Result<()> {
         }
     });
     let Some(stop) = stopped.recv().await else { return Ok(()) };
-    control.plant.lock().await.stop().await;
+    control.cores.lock().await.stop().await;
     let empty = async {
         while connections.load(Ordering::SeqCst) > 0 {
             emptied.notified().await;
@@ -94,10 +95,7 @@ async fn serve(inherited: Inherited, threads: u32) -> io::Result<()> {
         let left = connections.load(Ordering::SeqCst);
         journal::note(format_args!("{left} connections were still open at the end of the drain time; they are cut"));
     }
-    tell.abort();
-    let _ = tell.await;
-    // Dropping the cores' commands ends them, and with them the last senders of the log.
-    drop(control);
+    control.cores.lock().await.end();
     let _ = tokio::time::timeout(LOG_DEADLINE, writer).await;
     Ok(())
 }

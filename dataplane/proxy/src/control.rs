@@ -1,8 +1,8 @@
 //! The control socket: daemons greet, apply snapshots, ask for counters and have the proxy stop. It decides nothing about
-//! traffic; `plant` carries out what is asked.
+//! traffic; `cores` carries out what is asked.
 
+use crate::cores::Cores;
 use crate::journal;
-use crate::plant::Plant;
 use pinfold_wire::proxy::{Applied, Drained, FromProxy, ProxyHello, Rejected, Stop, ToProxy};
 use pinfold_wire::{decode, encode, take_frame, Hello, PROTOCOL, VERSION};
 use std::cell::RefCell;
@@ -25,7 +25,7 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(100);
 /// What all connections of the control socket share.
 pub struct Control {
     /// What carries out what is asked.
-    pub plant: Mutex<Plant>,
+    pub cores: Mutex<Cores>,
     /// Told when the proxy is to stop.
     pub stop: mpsc::Sender<Stop>,
     /// Endpoints that have to be told of as drained, to each peer.
@@ -60,7 +60,7 @@ impl Control {
 
     /// Tell every peer of the endpoints that are drained by now.
     pub async fn tell_drained(&self) {
-        let drained = self.plant.lock().await.drained();
+        let drained = self.cores.lock().await.drained();
         self.peers.borrow_mut().retain(|peer| !peer.is_closed());
         for peer in self.peers.borrow().iter() {
             for one in &drained {
@@ -93,15 +93,15 @@ impl Peer {
     async fn run(mut self, control: &Rc<Control>) -> Result<(), String> {
         match tokio::time::timeout(GREET_DEADLINE, self.receive()).await {
             Ok(Ok(Some(ToProxy::Hello(hello)))) => {
-                let plant = control.plant.lock().await;
+                let cores = control.cores.lock().await;
                 let hello_back = ProxyHello {
                     protocol: PROTOCOL,
                     version: VERSION.to_owned(),
                     pid: i32::try_from(std::process::id()).unwrap_or(0),
-                    threads: plant.threads(),
-                    generation: plant.generation(),
+                    threads: cores.threads(),
+                    generation: cores.generation(),
                 };
-                drop(plant);
+                drop(cores);
                 self.send(&FromProxy::Hello(hello_back)).await?;
                 if !hello.matches() {
                     return Err(format!("it is version {} (protocol {})", hello.version, hello.protocol));
@@ -134,13 +134,13 @@ impl Peer {
             ToProxy::Hello(Hello { .. }) => Err("it greeted twice".to_owned()),
             ToProxy::Apply(apply) => {
                 let generation = apply.generation;
-                let mut plant = control.plant.lock().await;
-                let answer = match plant.apply(generation, apply.snapshot).await {
+                let mut cores = control.cores.lock().await;
+                let answer = match cores.apply(generation, apply.snapshot).await {
                     Ok(()) => FromProxy::Applied(Applied { generation }),
                     Err(problems) => FromProxy::Rejected(Rejected { generation, problems }),
                 };
-                let (draining, drained) = (plant.draining(), plant.drained());
-                drop(plant);
+                let (draining, drained) = (cores.draining(), cores.drained());
+                drop(cores);
                 self.told.retain(|(pool, address)| {
                     draining.iter().any(|(one, endpoint)| **one == **pool && endpoint.address_text == *address)
                 });
@@ -151,7 +151,7 @@ impl Peer {
                 Ok(())
             }
             ToProxy::Stats(query) => {
-                let stats = control.plant.lock().await.stats(query.serial);
+                let stats = control.cores.lock().await.stats(query.serial);
                 self.send(&FromProxy::Stats(stats)).await
             }
             ToProxy::Stop(stop) => {

@@ -123,7 +123,6 @@ impl Drop for Counted {
     fn drop(&mut self) {
         let shared = &self.0.shared;
         if shared.connections.fetch_sub(1, Ordering::SeqCst) == 1 && self.0.stopping() {
-            self.0.log.hand_over();
             shared.emptied.notify_one();
         }
     }
@@ -163,11 +162,11 @@ async fn obey(mut commands: mpsc::Receiver<Command>, core: Rc<Core>) {
                 core.stopping.set(true);
                 acceptors.change(&core, Vec::new()).await;
                 core.watches.close_idle(|_| true);
-                core.log.hand_over();
                 let _ = done.send(());
             }
         }
     }
+    core.log.hand_over();
 }
 
 /// Run a task on this core.

@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::connections::Connection;
-use crate::endpoint::count;
+use crate::endpoint::{count, Endpoint};
 use crate::exchange::{add, Exchange};
 use crate::peer::Peer;
 use crate::watch::Watch;
@@ -24,7 +24,7 @@ struct Way<'a> {
 /// Relay until the end; `rest` is what the endpoint has said behind its answer.
 pub async fn run(exchange: &Exchange<'_>, buffer: &mut Buffer, connection: &Connection, mut rest: Buffer) {
     let endpoint = connection.endpoint();
-    count(&endpoint.counters.tunnels);
+    let _open = Tunnel::begin(endpoint);
     let (client, tally) = (&exchange.client.peer, &exchange.tally);
     let silence_ms = exchange.pool.timeouts.silence_ms;
     let way = |from, to, counter| Way { from, to, watch: exchange.watch(), silence_ms, counter };
@@ -54,7 +54,22 @@ pub async fn run(exchange: &Exchange<'_>, buffer: &mut Buffer, connection: &Conn
         }
     })
     .await;
-    endpoint.counters.tunnels.fetch_sub(1, Ordering::Relaxed);
+}
+
+/// A tunnel, counted as long as this lives.
+struct Tunnel<'a>(&'a Endpoint);
+
+impl<'a> Tunnel<'a> {
+    fn begin(endpoint: &'a Endpoint) -> Self {
+        count(&endpoint.counters.tunnels);
+        Self(endpoint)
+    }
+}
+
+impl Drop for Tunnel<'_> {
+    fn drop(&mut self) {
+        self.0.counters.tunnels.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Way<'_> {

@@ -3,7 +3,7 @@
 use crate::acceptors::Wanted;
 use crate::clock;
 use crate::endpoint::Endpoint;
-use crate::runtime::{Command, Shared};
+use crate::runtime::Command;
 use crate::sockets::Sockets;
 use crate::table::{Resolver, Table};
 use pinfold_wire::proxy::{Drained, EndpointStats, ListenerStats, PoolStats, Stats};
@@ -17,23 +17,28 @@ use tokio::sync::{mpsc, oneshot};
 const SOCKETS_MS: u64 = 2_000;
 
 /// See the head of the file.
-pub struct Plant {
-    cores: Vec<mpsc::Sender<Command>>,
+pub struct Cores {
+    threads: Vec<mpsc::Sender<Command>>,
     sockets: Rc<Sockets>,
     resolver: Resolver,
     table: Arc<Table>,
-    shared: Shared,
+    dropped: Arc<AtomicU64>,
 }
 
-impl Plant {
-    /// Cores without a table.
-    pub fn new(cores: Vec<mpsc::Sender<Command>>, sockets: Rc<Sockets>, resolver: Resolver, shared: Shared) -> Self {
-        Self { cores, sockets, resolver, table: Arc::new(Table::empty()), shared }
+impl Cores {
+    /// Cores without a table; `dropped` counts the lines of the access log they could not hand over.
+    pub fn new(
+        threads: Vec<mpsc::Sender<Command>>,
+        sockets: Rc<Sockets>,
+        resolver: Resolver,
+        dropped: Arc<AtomicU64>,
+    ) -> Self {
+        Self { threads, sockets, resolver, table: Arc::new(Table::empty()), dropped }
     }
 
     /// How many cores.
     pub fn threads(&self) -> u32 {
-        u32::try_from(self.cores.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.threads.len()).unwrap_or(u32::MAX)
     }
 
     /// Generation in force.
@@ -69,6 +74,11 @@ impl Plant {
         self.command(|_, done| Command::Stop(done)).await;
     }
 
+    /// Have the cores end, and with them every connection that is still open.
+    pub fn end(&mut self) {
+        self.threads.clear();
+    }
+
     /// Endpoints that are to drain, with their pools.
     pub fn draining(&self) -> Vec<(Arc<str>, Arc<Endpoint>)> {
         let pools = self.table.pools.iter();
@@ -94,7 +104,7 @@ impl Plant {
             generation: self.table.generation,
             listeners: self.table.listeners.iter().map(listener_stats).collect(),
             pools: self.table.pools.iter().map(pool_stats).collect(),
-            access_log_dropped: read(&self.shared.dropped),
+            access_log_dropped: read(&self.dropped),
         }
     }
 
@@ -131,7 +141,7 @@ impl Plant {
     /// Give every core a command, and return when all have carried it out.
     async fn command(&self, command: impl Fn(usize, oneshot::Sender<()>) -> Command) {
         let mut waiting = Vec::new();
-        for (core, commands) in self.cores.iter().enumerate() {
+        for (core, commands) in self.threads.iter().enumerate() {
             let (done, answer) = oneshot::channel();
             // A core that is gone has taken its connections along; the others go on.
             if commands.send(command(core, done)).await.is_ok() {
