@@ -165,3 +165,28 @@ def test_an_idle_daemon_does_not_wake_and_stays_small(start_pinfold: StartPinfol
 
     wait_for(still, 40.0, "ten seconds without a wake-up")
     assert rss(pinfold.daemon.pid) < 80 * 1024 * 1024
+
+
+# The Python of the tests may be where only its owner can go; the machine's own is for everybody.
+PYTHON = "/usr/bin/python3"
+ANSWERS = (
+    "import http.server, socketserver, sys\n"
+    "class S(socketserver.UnixStreamServer):\n"
+    "    def get_request(self): return self.socket.accept()[0], ('', 0)\n"
+    "S(sys.argv[1], http.server.SimpleHTTPRequestHandler).serve_forever()\n"
+)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path(PYTHON).exists(), reason="needs root and a Python for everybody")
+def test_a_program_of_another_user_is_reached_at_its_socket() -> None:
+    pinfold = Pinfold(config(1, f"{PYTHON} @directory@/answers.py {{socket}}", 'user = "nobody"'))
+    try:
+        pinfold.directory.chmod(0o711)
+        (pinfold.directory / "answers.py").write_text(ANSWERS)
+        pinfold.start()
+        (instance,) = Client(pinfold.run_directory).status().programs[0].instances
+        assert Path(f"/proc/{instance.pid}").stat().st_uid != 0
+        assert pinfold.run_directory.stat().st_mode & 0o777 == 0o711
+        pinfold.stop()
+    finally:
+        pinfold.clear()

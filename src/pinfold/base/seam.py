@@ -50,6 +50,11 @@ class Seam(Generic[M]):
             raise SeamLostError(f"cannot connect to {path}: {error}") from error
         return cls(reader, writer, decode)
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._lost is not None
+
     def send(self, message: Message) -> None:
         """Queue a message; the transport writes it at once when the socket takes it."""
         if self._lost is None:

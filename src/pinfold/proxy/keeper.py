@@ -106,6 +106,8 @@ class Keeper:
             self._key = key
         await self._connect()
         self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._publish_on_demand())]
+        for task in self._tasks:
+            task.add_done_callback(self._fell)
 
     async def apply_now(self) -> int:
         """Put what is wanted now in force, and return its generation.
@@ -249,6 +251,10 @@ class Keeper:
                 self._tell("proxy", f"refused a snapshot, the one before it serves on: {error}")
             except SeamLostError:
                 self._dirty.clear()  # The next proxy is given the newest snapshot when it comes up.
+
+    def _fell(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._tell("proxy", f"is not looked after any more, a fault of pinfold's: {error!r}")
 
     async def _wait_ended(self, seconds: float) -> bool:
         try:

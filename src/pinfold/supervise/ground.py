@@ -87,13 +87,19 @@ class Ground:
         return Host(environment=environment, identity=identity, log=self._grounds.log(birth.instance))
 
     def prepare(self, program: Program, birth: Birth) -> None:
-        """Make the directory of the sockets, which only the program's user (and root) may enter."""
+        """Make the directory of the sockets, which only the program's user (and root) may enter.
+
+        For a program of another user the directories above may be passed through, not listed: what else is in the
+        run directory is 0600, and control sockets ask for the peer's user besides.
+        """
         directory = self._directory(birth)
         if directory is None:
             return
         directory.mkdir(mode=0o700, parents=True)
         _, identity = self._grounds.surroundings(program)
         if identity is not None and os.geteuid() == 0:
+            for above in (self._grounds.sockets.parent, self._grounds.sockets):
+                above.chmod(0o711)
             os.chown(directory, identity.uid, identity.gid)
 
     def clear(self, birth: Birth) -> None:

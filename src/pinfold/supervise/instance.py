@@ -79,6 +79,7 @@ class Instance:
         self._pulse = asyncio.Event()
         self._jobs: asyncio.Queue[tuple[Action, Birth | None]] = asyncio.Queue()
         self._task: asyncio.Task[None] = asyncio.create_task(self._carry_out())
+        self._task.add_done_callback(self._fell)
 
     @property
     def name(self) -> str:
@@ -295,12 +296,16 @@ class Instance:
             action, birth = await self._jobs.get()
             try:
                 await self._act(action, birth)
-            except SeamLostError:
-                return  # The shim is gone, and with it every process; the daemon starts anew.
-            except ShimError as error:
+            except (SeamLostError, ShimError) as error:
+                if self._ground.shim.lost:
+                    return  # The shim is gone, and with it every process; the daemon starts anew.
                 self.owner.tell(self, f"{action.value} failed: {error}")
             finally:
                 self._notify()
+
+    def _fell(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self.owner.tell(self, f"is not looked after any more, a fault of pinfold's: {error!r}")
 
     async def _act(self, action: Action, birth: Birth | None) -> None:
         shim = self._ground.shim

@@ -127,6 +127,11 @@ class Shim:
             self._seam.close(f"the shim is gone: {error}")
             raise
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended."""
+        return self._seam.lost
+
     async def listen(self, addresses: Sequence[ListenAddress]) -> None:
         """Have exactly these addresses listened on; ShimError when one cannot be, and then nothing changed."""
         serial = next(self._serials)
