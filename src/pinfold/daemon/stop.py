@@ -32,7 +32,7 @@ async def _tell_who_is_waited_for(parts: Parts) -> None:
     for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
         await asyncio.sleep(pause)
         stats = await parts.keeper.stats()
-        busy = _busy(stats) if stats else _alive(parts)
+        busy = _alive(parts) if parts.keeper.gone else _busy(stats) if stats else ""
         if busy:
             parts.outside.events.tell("pinfold", f"waiting for {busy}; Ctrl-C again cuts it short")
 
