@@ -130,6 +130,18 @@ def test_a_killed_proxy_is_replaced_within_a_second(start_pinfold: StartPinfold)
     assert pids(pinfold) == before
 
 
+def test_a_proxy_that_hangs_is_replaced(start_pinfold: StartPinfold) -> None:
+    pinfold = start_pinfold(config())
+    assert pinfold.daemon is not None
+    os.kill(pinfold.find("pinfold-proxy").pid, signal.SIGSTOP)
+    first, _ = pids_at_rest = pids(pinfold)
+    assert first is not None
+    os.kill(first, signal.SIGKILL)  # So that there is something to tell the proxy.
+    pinfold.daemon.wait_line("proxy: serving again", 40.0)
+    wait_for(lambda: Client(pinfold.run_directory).status().state == "ok", 10.0)
+    assert pids(pinfold)[1] == pids_at_rest[1]
+
+
 def test_a_killed_shim_has_everything_started_anew(start_pinfold: StartPinfold) -> None:
     pinfold = start_pinfold(config())
     assert pinfold.daemon is not None

@@ -121,7 +121,11 @@ class Keeper:
             if self._link is None:
                 raise SeamLostError("the proxy is being started")
             snapshot = self._build()
-            self.generation = await self._link.apply(snapshot)
+            try:
+                self.generation = await self._link.apply(snapshot)
+            except SeamLostError:
+                self._drop_link()  # One that hangs is looked after like one that is gone.
+                raise
         self.on_applied(snapshot)
         return self.generation
 
@@ -216,6 +220,7 @@ class Keeper:
                 self._drop_link()
                 if not self._ended.is_set():
                     await self._births.kill(self._key)
+                    await self._wait_ended(_KILL_DEADLINE)
                 continue
             self._tell("proxy", f"serving again, generation {self.generation}")
             return
