@@ -9,7 +9,7 @@ use pinfold_wire::{Named, PROTOCOL, VERSION};
 pub fn json() -> String {
     let causes: Vec<String> = Cause::ALL.iter().map(|&cause| describe_cause(cause)).collect();
     format!(
-        r#"{{"program":"pinfold-proxy","protocol":{PROTOCOL},"version":"{VERSION}","to":{:?},"from":{:?},"link":{:?},"causes":[{}]}}"#,
+        r#"{{"protocol":{PROTOCOL},"version":{VERSION:?},"messages":{{"to_proxy":{:?},"from_proxy":{:?},"to_proxy_link":{:?}}},"causes":[{}]}}"#,
         ToProxy::NAMES,
         FromProxy::NAMES,
         ToProxyLink::NAMES,
