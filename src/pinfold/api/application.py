@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Literal
 
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from pinfold import __version__
 from pinfold.api.models import NamesRequest, Progress, Status, Verdict
+from pinfold.base.errors import PinfoldError
 
 __all__ = ["Operate", "Operation", "create_application"]
 
@@ -26,6 +27,11 @@ def create_application(status: Callable[[], Awaitable[Status]], operate: Operate
         operate: begins an operation, which runs to its end whether or not its reports are read.
     """
     application = FastAPI(title="pinfold", version=__version__, docs_url=None, redoc_url=None)
+
+    @application.exception_handler(PinfoldError)
+    async def refuse(_request: Request, error: PinfoldError) -> JSONResponse:
+        told = {"code": error.code, "summary": error.summary, "hint": error.hint}
+        return JSONResponse(told, status_code=error.http_status)
 
     @application.get("/v1/status")
     async def read_status() -> Status:

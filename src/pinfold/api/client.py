@@ -91,7 +91,7 @@ class Client:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             if response.status != http.client.OK:
-                raise FailedError(f"the daemon answered {response.status} {response.reason}")
+                raise _refusal(response)
             yield response
         except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
             raise NotRunningError(
@@ -104,3 +104,12 @@ class Client:
             raise FailedError(f"the daemon cannot be asked: {error!r}") from None
         finally:
             connection.close()
+
+
+def _refusal(response: http.client.HTTPResponse) -> FailedError:
+    """What the daemon says instead of doing it."""
+    try:
+        told = json.loads(response.read(_LINE_BYTES_MOST))
+        return FailedError(str(told["summary"]), str(told["hint"]))
+    except (ValueError, KeyError, TypeError):
+        return FailedError(f"the daemon answered {response.status} {response.reason}")

@@ -3,6 +3,9 @@
 The programs come first, while the routes, listeners and certificates before still serve: only when each new version
 has proved ready does the proxy get the new snapshot, and only then do programs that are gone drain. A version that does
 not become ready takes back what was replaced before it.
+
+A program whose ports get other names gets other pools with them, which the routes before do not know: between its
+rollout and the new snapshot its requests find no endpoint.
 """
 
 from collections.abc import Sequence

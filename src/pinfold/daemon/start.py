@@ -43,7 +43,7 @@ async def bring_up(parts: Parts, *, fresh: bool) -> list[RolloutError]:
         strangers = await parts.supervisor.adopt(programs, config.programs)
         parts.change(leaving={name: parts.supervisor.programs[name].config for name in strangers})
         await parts.keeper.apply_now()
-    except (ProxyStartError, RejectedError, SeamLostError, VersionMismatchError) as error:
+    except (ProxyStartError, RejectedError, SeamLostError, ShimError, VersionMismatchError) as error:
         raise FailedError(f"the proxy does not serve: {error}", _proxy_log(parts)) from None
     await listen(parts, parts.force.loaded, wanted)
     stopped = set() if fresh else read_stopped(parts.site.directory.stopped)
