@@ -1,12 +1,11 @@
 """Log files: their last lines, what is added to them, across rotations. It reads, and decides nothing."""
 
 import contextlib
+import ctypes
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
-
-from watchfiles._rust_notify import RustNotify
 
 from pinfold.cli.log_lines import Line, parse_line
 
@@ -16,8 +15,8 @@ _TAIL_BYTES: Final = 8 * 1024 * 1024
 """Of one file no more is looked at for its last lines."""
 _STEP_BYTES: Final = 65536
 _PIECE_BYTES: Final = 1024 * 1024
-_DEBOUNCE_MS: Final = 100
-_STEP_MS: Final = 20
+_WATCHED: Final = 0x2 | 0x80 | 0x100
+"""IN_MODIFY, IN_MOVED_TO, IN_CREATE of `linux/inotify.h`."""
 
 
 class Follower:
@@ -102,12 +101,30 @@ def _lines_before(path: Path, count: int) -> list[bytes]:
         return []
 
 
+class Notices:
+    """Tells when something in a directory changes: inotify(7), which the standard library does not have."""
+
+    def __init__(self, directory: Path) -> None:
+        """Watch from now on; OSError when it cannot be watched."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor: int = libc.inotify_init1(os.O_CLOEXEC)
+        if self._descriptor < 0 or libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _WATCHED) < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(directory))
+
+    def wait(self) -> None:
+        """Return once something has changed since the last call."""
+        os.read(self._descriptor, _STEP_BYTES)
+
+    def close(self) -> None:
+        """Watch no more."""
+        os.close(self._descriptor)
+
+
 def watch(directory: Path, followers: Sequence[Follower]) -> Iterator[list[Line]]:
-    """What is added to the logs, each time something is, until Ctrl-C; inotify tells when."""
-    # Of watchfiles the backend alone, as its manual allows: it watches from here on, so that nothing is missed between.
-    with RustNotify([str(directory)], False, False, 0, False, False) as notices:  # noqa: FBT003 - not our parameters
+    """What is added to the logs, each time something is, until Ctrl-C."""
+    with contextlib.closing(Notices(directory)) as notices:
         while True:
             added = [line for follower in followers for line in follower.added()]
             yield sorted(added, key=lambda line: line.time)
-            if notices.watch(_DEBOUNCE_MS, _STEP_MS, 0, None) == "signal":
-                return
+            notices.wait()
