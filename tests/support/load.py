@@ -84,9 +84,11 @@ def loading(
         _join(threads, until)
 
 
-def generate(target: Target, *, connections: int = 8, requests: int = 1000, seconds: float = 60.0) -> Load:
+def generate(
+    target: Target, *, connections: int = 8, requests: int = 1000, seconds: float = 60.0, path: str = "/"
+) -> Load:
     """Send so many requests, all of them unless the seconds run out, and tell what became of them."""
-    with loading(target, connections=connections, requests=requests, seconds=seconds) as load:
+    with loading(target, connections=connections, requests=requests, seconds=seconds, path=path) as load:
         wait_for(lambda: len(load.outcomes) >= requests, seconds, f"{requests} requests")
     return load
 
