@@ -25,7 +25,7 @@ SETS: dict[str, tuple[type[Message], ...]] = {
 }
 
 
-def describe(name: str) -> Any:  # noqa: ANN401 - JSON
+def describe(name: str) -> Any:  # noqa: ANN401 - what the executable says is judged by the tests
     told = subprocess.run([str(SCRIPTS / name), "--describe"], capture_output=True, check=True, timeout=10)
     return json.loads(told.stdout)
 
