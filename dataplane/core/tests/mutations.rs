@@ -1,6 +1,8 @@
 //! Whatever bytes come: nothing panics, and what is let through means to the next parser what it meant to us. The seeds
 //! are fixed, so a failure comes again.
 
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic)] // A test that cannot go on panics.
+
 use pinfold_core::chunked::{Decoder, Piece};
 use pinfold_core::headers::{client_lines, write_request, Client};
 use pinfold_core::request::{self, Field};
