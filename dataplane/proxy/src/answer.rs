@@ -187,7 +187,7 @@ fn connection_field(version: Version, begun: &Begun) -> response::Connection {
 }
 
 fn arm_silence(exchange: &Exchange<'_>) {
-    exchange.watch().arm_ms(exchange.pool.timeouts.silence_ms);
+    exchange.watch().arm_ms(exchange.pool.settings.timeouts.silence_ms);
 }
 
 /// Write to the client.

@@ -42,7 +42,7 @@ pub async fn attempt(
         if taken.used == 0 {
             buffer.release();
         }
-        exchange.watch().arm_ms(exchange.pool.timeouts.first_byte_ms);
+        exchange.watch().arm_ms(exchange.pool.settings.timeouts.first_byte_ms);
         answer::relay(exchange, &connection).await?
     } else {
         buffer.consume(taken.used);
@@ -66,7 +66,7 @@ pub async fn attempt(
 /// Write the head, and what is at hand of the body.
 async fn send(exchange: &Exchange<'_>, bytes: &[u8], connection: &Connection) -> Result<(), Failed> {
     let mut written = 0;
-    exchange.watch().arm_ms(exchange.pool.timeouts.silence_ms);
+    exchange.watch().arm_ms(exchange.pool.settings.timeouts.silence_ms);
     match connection.peer.write(bytes, exchange.watch(), &mut written).await {
         Ok(()) => Ok(()),
         Err(Stall::Broken) if written == 0 => Err(Failed { cause: Cause::EndpointClosed, progress: Progress::Unsent }),
@@ -101,7 +101,7 @@ async fn both_ways(
                         Err(_) => {} // It takes no more, but may have answered why.
                     }
                     if !exchange.answered() {
-                        exchange.watch().arm_ms(exchange.pool.timeouts.first_byte_ms);
+                        exchange.watch().arm_ms(exchange.pool.settings.timeouts.first_byte_ms);
                     }
                 }
             }

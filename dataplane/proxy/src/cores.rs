@@ -170,7 +170,7 @@ fn listener_stats(listener: &crate::table::Listener) -> ListenerStats {
     }
 }
 
-fn pool_stats(pool: &crate::table::Pool) -> PoolStats {
+fn pool_stats(pool: &crate::pool::Pool) -> PoolStats {
     let endpoints = pool.members.iter().map(|member| {
         let counters = &member.endpoint.counters;
         EndpointStats {
@@ -183,11 +183,18 @@ fn pool_stats(pool: &crate::table::Pool) -> PoolStats {
             tunnels: read(&counters.tunnels),
             connects: read(&counters.connects),
             connections: read(&counters.connections),
+            ejected: false,
+            ejections: 0,
+            latency_us: 0,
         }
     });
     PoolStats {
         name: pool.name.to_string(),
         unavailable: read(&pool.lasting.unavailable),
+        queued: 0,
+        overflowed: 0,
+        retries: 0,
+        retries_denied: 0,
         endpoints: endpoints.collect(),
     }
 }

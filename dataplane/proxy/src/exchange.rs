@@ -1,7 +1,8 @@
 //! One request on its way: what is known of it, and what is counted while it is served.
 
+use crate::pool::Pool;
 use crate::serve::Client;
-use crate::table::{Listener, Pool};
+use crate::table::Listener;
 use crate::watch::Watch;
 use pinfold_core::failure::Cause;
 use pinfold_core::framing::{Body, Version};

@@ -77,7 +77,7 @@ async fn connection(exchange: &Exchange<'_>, endpoint: &Arc<Endpoint>, choice: C
     if let Some(kept) = exchange.client.core.connections.take(endpoint, choice) {
         return Ok(kept);
     }
-    exchange.watch().arm_ms(exchange.pool.timeouts.connect_ms);
+    exchange.watch().arm_ms(exchange.pool.settings.timeouts.connect_ms);
     connect(endpoint, exchange.watch()).await
 }
 

@@ -19,6 +19,7 @@ mod forward;
 mod inherit;
 mod journal;
 mod peer;
+mod pool;
 mod respond;
 mod runtime;
 mod serve;

@@ -1,15 +1,14 @@
 //! A snapshot resolved into what the cores look things up in; nothing is left to check when a request comes.
 
-use crate::endpoint::{count, Address, Endpoint};
+use crate::endpoint::{Address, Endpoint};
+use crate::pool::{Member, Pool, Settings};
 use crate::tls;
-use pinfold_core::{balance, routes};
-use pinfold_wire::{
-    AccessLog, Action, Balance, ListenerLimits, ListenerTimeouts, Match, Mode, PoolTimeouts, Problem, Snapshot,
-};
+use pinfold_core::routes;
+use pinfold_wire::{AccessLog, Action, ListenerLimits, ListenerTimeouts, Match, Problem, Snapshot};
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -59,41 +58,6 @@ struct Route {
     pool: usize,
 }
 
-/// An endpoint as a pool has it.
-pub struct Member {
-    /// What all pools share of it.
-    pub endpoint: Arc<Endpoint>,
-    /// For logs and counters.
-    pub name: Arc<str>,
-    /// Its share.
-    pub weight: u32,
-    /// What is wanted of it.
-    pub mode: Mode,
-}
-
-/// A pool.
-pub struct Pool {
-    /// Its name.
-    pub name: Arc<str>,
-    /// How long an endpoint may take.
-    pub timeouts: PoolTimeouts,
-    /// All of them.
-    pub members: Vec<Member>,
-    /// What outlives the table.
-    pub lasting: Arc<Lasting>,
-    balance: Balance,
-    /// Places of the members that may be picked; in round-robin as often as their weight.
-    turns: Vec<usize>,
-}
-
-/// What a pool keeps from table to table.
-#[derive(Debug, Default)]
-pub struct Lasting {
-    /// Requests for which no endpoint could be picked.
-    pub unavailable: AtomicU64,
-    turn: AtomicU64,
-}
-
 /// Everything in force.
 pub struct Table {
     /// That of the snapshot.
@@ -128,36 +92,6 @@ impl Listener {
     pub fn route(&self, host: &str, path: &str) -> Option<(usize, usize)> {
         let route = self.routes.iter().find(|route| routes::holds(&route.matches, host, path))?;
         Some((route.index, route.pool))
-    }
-}
-
-impl Pool {
-    /// The member that takes a request, none of the endpoints whose id was `tried`; `chance` settles ties.
-    pub fn pick(&self, tried: &[u64], chance: u32, room: &mut Vec<balance::Candidate>) -> Option<&Member> {
-        let open = |place: &usize| self.members.get(*place).filter(|member| !tried.contains(&member.endpoint.id));
-        match self.balance {
-            Balance::LeastRequests => {
-                room.clear();
-                room.extend(self.turns.iter().filter_map(open).map(|member| balance::Candidate {
-                    weight: member.weight,
-                    in_flight: member.endpoint.counters.in_flight.load(Ordering::Relaxed),
-                }));
-                self.turns.iter().filter_map(open).nth(balance::least_requests(room, chance)?)
-            }
-            Balance::RoundRobin => {
-                let round = self.turns.len();
-                // A second choice is no turn of its own, or who follows one that is down would get twice its share.
-                let turn = self.lasting.turn.fetch_add(u64::from(tried.is_empty()), Ordering::Relaxed);
-                let first = usize::try_from(turn.checked_rem(u64::try_from(round).ok()?)?).ok()?;
-                let (before, from) = self.turns.split_at_checked(first)?;
-                from.iter().chain(before).find_map(open)
-            }
-        }
-    }
-
-    /// No endpoint could be picked.
-    pub fn count_unavailable(&self) {
-        count(&self.lasting.unavailable);
     }
 }
 
@@ -210,14 +144,8 @@ impl Resolver {
                     }
                 }
             }
-            pools.push(Pool {
-                name: Arc::from(wanted.name.as_str()),
-                timeouts: wanted.timeouts.clone(),
-                lasting: old.map_or_else(Arc::default, |old| Arc::clone(&old.lasting)),
-                balance: wanted.balance,
-                turns: turns(wanted.balance, &members),
-                members,
-            });
+            let lasting = old.map_or_else(Arc::default, |old| Arc::clone(&old.lasting));
+            pools.push(Pool::new(&wanted.name, settings_of(wanted), members, lasting));
         }
         pools
     }
@@ -236,7 +164,7 @@ impl Resolver {
             }
         };
         let name = Arc::from(wanted.name.as_str());
-        Ok(Member { endpoint, name, weight: wanted.weight, mode: wanted.mode })
+        Ok(Member { endpoint, name, weight: wanted.weight, mode: wanted.mode, spare: wanted.spare })
     }
 
     fn listeners(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Listener> {
@@ -300,18 +228,17 @@ fn routes_for(listener: &str, routes: &[Named<'_>]) -> Vec<Route> {
         .collect()
 }
 
-fn turns(balance: Balance, members: &[Member]) -> Vec<usize> {
-    let (ready, weights): (Vec<usize>, Vec<u32>) = members
-        .iter()
-        .enumerate()
-        .filter(|(_, member)| member.mode == Mode::Ready)
-        .map(|(place, member)| (place, member.weight))
-        .unzip();
-    match balance {
-        Balance::LeastRequests => ready,
-        Balance::RoundRobin => {
-            balance::turns(&weights).into_iter().filter_map(|turn| ready.get(turn).copied()).collect()
-        }
+fn settings_of(wanted: &pinfold_wire::Pool) -> Settings {
+    Settings {
+        balance: wanted.balance.clone(),
+        timeouts: wanted.timeouts.clone(),
+        concurrency: wanted.concurrency,
+        queue: wanted.queue.clone(),
+        retry: wanted.retry.clone(),
+        ejection: wanted.ejection.clone(),
+        slow_start_ms: wanted.slow_start_ms,
+        affinity: wanted.affinity.clone(),
+        send_proxy: wanted.send_proxy,
     }
 }
 

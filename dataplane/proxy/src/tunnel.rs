@@ -26,7 +26,7 @@ pub async fn run(exchange: &Exchange<'_>, buffer: &mut Buffer, connection: &Conn
     let endpoint = connection.endpoint();
     let _open = Tunnel::begin(endpoint);
     let (client, tally) = (&exchange.client.peer, &exchange.tally);
-    let silence_ms = exchange.pool.timeouts.silence_ms;
+    let silence_ms = exchange.pool.settings.timeouts.silence_ms;
     let way = |from, to, counter| Way { from, to, watch: exchange.watch(), silence_ms, counter };
     let mut out = pin!(way(client, &connection.peer, &tally.received).relay(buffer));
     let mut back = pin!(way(&connection.peer, client, &tally.sent).relay(&mut rest));

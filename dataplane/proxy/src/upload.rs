@@ -75,7 +75,7 @@ impl Upload {
         connection: &Connection,
         watch: &Watch,
     ) -> Result<(), Cause> {
-        let (body_ms, silence_ms) = (exchange.listener.timeouts.body_ms, exchange.pool.timeouts.silence_ms);
+        let (body_ms, silence_ms) = (exchange.listener.timeouts.body_ms, exchange.pool.settings.timeouts.silence_ms);
         let mut out = exchange.client.core.buffers.scratch();
         while !self.ended() {
             watch.arm_ms(body_ms);

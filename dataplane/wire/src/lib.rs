@@ -14,8 +14,8 @@ mod snapshot;
 pub use frame::{decode, encode, take_frame, FrameError, HEADER_BYTES, MAX_FRAME_BYTES};
 pub use name::Named;
 pub use snapshot::{
-    AccessLog, Action, Balance, Certificate, Endpoint, Listener, ListenerLimits, ListenerTimeouts, Match, Mode, Pool,
-    PoolTimeouts, Route, Snapshot, Tls,
+    AccessLog, Action, Balance, Certificate, Ejection, Endpoint, Forwarded, HashKey, Listener, ListenerLimits,
+    ListenerTimeouts, Match, Mode, Pool, PoolTimeouts, ProxyProtocol, Queue, Retry, Route, SendProxy, Snapshot, Tls,
 };
 
 use serde::{Deserialize, Serialize};

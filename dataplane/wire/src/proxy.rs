@@ -165,6 +165,14 @@ pub struct PoolStats {
     pub name: String,
     /// Requests answered 503 because no endpoint could be picked.
     pub unavailable: u64,
+    /// Requests that wait for an endpoint now.
+    pub queued: u64,
+    /// Requests answered 503 because the queue was full, or their wait in it too long.
+    pub overflowed: u64,
+    /// Attempts that were second ones.
+    pub retries: u64,
+    /// Retries that the budget did not allow.
+    pub retries_denied: u64,
     /// By endpoint, in the order of the snapshot.
     pub endpoints: Vec<EndpointStats>,
 }
@@ -191,6 +199,12 @@ pub struct EndpointStats {
     pub connects: u64,
     /// Connections open now, idle ones included.
     pub connections: u64,
+    /// Whether traffic has set it aside.
+    pub ejected: bool,
+    /// How often it was set aside.
+    pub ejections: u64,
+    /// Moving average of the time to the first byte of an answer, in microseconds; 0: not known.
+    pub latency_us: u64,
 }
 
 /// See [`ToProxyLink::Sockets`].

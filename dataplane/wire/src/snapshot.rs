@@ -35,6 +35,38 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     /// How much a client may send.
     pub limits: ListenerLimits,
+    /// Networks (`10.0.0.0/8`, `::1`) whose word about the client is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Whether trusted proxies speak the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+    /// How the endpoint is told of the client.
+    pub forwarded: Forwarded,
+}
+
+/// Whether a listener takes the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyProtocol {
+    /// Version 1 or 2 is demanded of trusted proxies, and not understood from anybody else.
+    Accept,
+    /// Nobody speaks it.
+    #[default]
+    Off,
+}
+
+/// How an endpoint is told of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forwarded {
+    /// Both of the below.
+    Both,
+    /// Not at all.
+    None,
+    /// By `Forwarded` (RFC 7239).
+    Rfc7239,
+    /// By `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    #[default]
+    XForwarded,
 }
 
 /// The TLS side of a listener.
@@ -55,6 +87,8 @@ pub struct ListenerTimeouts {
     pub idle_ms: u64,
     /// Between two reads, or two writes, of a body.
     pub body_ms: u64,
+    /// For a request and its answer together, 0: no bound; tunnels are not bound.
+    pub total_ms: u64,
 }
 
 /// Bounds towards a client.
@@ -65,10 +99,16 @@ pub struct ListenerLimits {
     pub head_bytes: u64,
     /// Header fields of a request; past it 431.
     pub headers: u64,
+    /// Bytes of the target of a request; past it 414.
+    pub target_bytes: u64,
     /// Bytes of a request body, 0: no bound; past it 413.
     pub body_bytes: u64,
+    /// Least bytes a second of a request body, on average from its fifth second on, 0: no bound.
+    pub body_rate: u64,
     /// Connections open at once on this listener over all cores, 0: no bound; past it accepted ones are closed.
     pub connections: u64,
+    /// Connections open at once from one client address, 0: no bound; past it accepted ones are closed.
+    pub connections_per_client: u64,
 }
 
 /// A certificate chain with its private key. The key lives in the memory of the proxy only.
@@ -102,18 +142,102 @@ pub struct Pool {
     pub balance: Balance,
     /// How long an endpoint may take.
     pub timeouts: PoolTimeouts,
+    /// Requests in flight to one endpoint, 0: no bound; the rest waits in one queue for the whole pool.
+    pub concurrency: u32,
+    /// That queue.
+    pub queue: Queue,
+    /// When a request may be sent again.
+    pub retry: Retry,
+    /// When traffic sets an endpoint aside.
+    pub ejection: Ejection,
+    /// Over which time an endpoint that is new gets its share, 0: at once.
+    pub slow_start_ms: u64,
+    /// Name of the cookie that keeps a client on its endpoint.
+    pub affinity: Option<String>,
+    /// Whether endpoints are told of the client by the PROXY protocol.
+    pub send_proxy: SendProxy,
     /// Only endpoints that are ready or draining; identity within a pool is the address.
     pub endpoints: Vec<Endpoint>,
 }
 
 /// How an endpoint is picked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Balance {
+    /// By a hash, consistent when endpoints come and go.
+    Hash {
+        /// Of what.
+        by: HashKey,
+    },
     /// The fewest requests in flight for its weight; ties at random.
     LeastRequests,
     /// In turn, by weight.
     RoundRobin,
+    /// The better of two drawn at random, by latency and requests in flight.
+    TwoRandom,
+}
+
+/// What a hash is taken of; a request without it is balanced by `least-requests`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum HashKey {
+    /// The address of the client.
+    Address,
+    /// A cookie of this name.
+    Cookie {
+        /// The name.
+        name: String,
+    },
+    /// A header field of this name.
+    Header {
+        /// The name.
+        name: String,
+    },
+}
+
+/// Requests that wait for an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Most that wait; past it 503 at once.
+    pub length: u32,
+    /// Longest wait; past it 503.
+    pub timeout_ms: u64,
+}
+
+/// When a request may be sent again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Retries for each hundred requests, beyond ten in ten seconds.
+    pub budget_percent: u32,
+    /// Bytes of a body that are kept to be sent again, at most 65536.
+    pub replay_bytes: u64,
+}
+
+/// When traffic sets an endpoint aside; never more than half of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ejection {
+    /// Failures in a row, 0: never.
+    pub failures: u32,
+    /// Latency as a multiple of the pool's, 0: never.
+    pub latency_factor: u32,
+    /// Until its first trial; doubled each time it fails again, up to 32 times this.
+    pub base_ms: u64,
+}
+
+/// Whether endpoints are told of the client by the PROXY protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SendProxy {
+    /// No.
+    #[default]
+    Off,
+    /// Version 1, text.
+    V1,
+    /// Version 2, binary.
+    V2,
 }
 
 /// Deadlines towards an endpoint.
@@ -140,6 +264,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// What the daemon wants of it.
     pub mode: Mode,
+    /// Only used when no other is available.
+    pub spare: bool,
 }
 
 /// What is wanted of an endpoint.
@@ -163,6 +289,8 @@ pub struct Route {
     pub matches: Match,
     /// What to do with them.
     pub action: Action,
+    /// Trailers of chunked bodies pass, in both directions.
+    pub trailers: bool,
 }
 
 /// Conditions of a route, all of which must hold; an empty one holds always.

@@ -1,5 +1,6 @@
 """Types of the fields: what an operator writes on the left, what the rest of pinfold sees on the right."""
 
+import ipaddress
 import re
 import shlex
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ __all__ = [
     "Kind",
     "Methods",
     "Model",
+    "Networks",
     "OneAddress",
     "PathField",
     "PathPrefixes",
     "Size",
+    "Token",
     "Whole",
     "Words",
 ]
@@ -33,6 +36,7 @@ __all__ = [
 DIRECTORY: Final = "directory"
 """Under this key whoever validates hands in where relative paths start."""
 _METHOD: Final = re.compile(r"[A-Z][A-Z0-9_-]*")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,21 @@ def _method(value: object) -> object:
     return value
 
 
+def _token(value: object) -> object:
+    if isinstance(value, str) and not _TOKEN.fullmatch(value):
+        raise ValueError(f'"{value}" is no name of a header field or cookie')
+    return value
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return str(ipaddress.ip_network(value))
+    except ValueError as error:
+        raise ValueError(f'expected a network such as "10.0.0.0/8": {error}') from None
+
+
 def _command(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -110,5 +129,7 @@ Methods = Annotated[tuple[Annotated[str, BeforeValidator(_method)], ...], _LISTE
 PathPrefixes = Annotated[tuple[Annotated[str, BeforeValidator(_prefix)], ...], _LISTED, Kind("path or list")]
 Hosts = Annotated[tuple[Annotated[str, BeforeValidator(_host)], ...], _LISTED, Kind("name or list")]
 HostNames = Annotated[tuple[Annotated[str, BeforeValidator(parse_host_name)], ...], _LISTED, Kind("name or list")]
+Networks = Annotated[tuple[Annotated[str, BeforeValidator(_network)], ...], _LISTED, Kind("network or list")]
+Token = Annotated[str, BeforeValidator(_token), Kind("name")]
 Command = Annotated[tuple[str, ...], BeforeValidator(_command), Kind("text or list")]
 PathField = Annotated[Path, BeforeValidator(_path), Kind("path")]

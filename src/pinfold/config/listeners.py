@@ -1,8 +1,10 @@
 """`[listeners.NAME]`: where clients are accepted."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
-from pinfold.config.fields import Addresses, Duration, HostNames, Methods, Model, PathField, Size, Whole
+from pinfold.config.fields import Addresses, Duration, HostNames, Methods, Model, Networks, PathField, Size, Whole
 
 __all__ = ["Listener", "ListenerLimits", "ListenerTimeouts", "Tls"]
 
@@ -26,6 +28,7 @@ class ListenerTimeouts(Model):
     head: Duration = Field(10.0, description="For the whole head of a request, and for the TLS handshake.")
     idle: Duration = Field(60.0, description="Between two requests on a connection.")
     body: Duration = Field(60.0, description="Between two reads, or writes, of a body.")
+    total: Duration = Field(0.0, description="For a request and its answer together, 0: no bound.")
 
 
 class ListenerLimits(Model):
@@ -33,8 +36,13 @@ class ListenerLimits(Model):
 
     head_bytes: Size = Field(32768, ge=1024, le=65536, description="Bytes of a request head; past it 431.")
     headers: Whole = Field(100, ge=1, le=256, description="Header fields of a request; past it 431.")
+    target_bytes: Size = Field(16384, ge=256, le=65536, description="Bytes of the target; past it 414.")
     body_bytes: Size = Field(0, description="Bytes of a request body, 0: no bound; past it 413.")
+    body_rate: Size = Field(100, description="Least bytes a second of a request body, on average; 0: no bound.")
     connections: Whole = Field(20000, ge=0, description="Connections open at once, 0: no bound.")
+    connections_per_client: Whole = Field(
+        1000, ge=0, description="Of these from one address that is no trusted proxy, 0: no bound."
+    )
 
 
 class Listener(Model):
@@ -45,3 +53,16 @@ class Listener(Model):
     methods: Methods = Field((), description="Methods that may pass, all if empty; anything else is answered 405.")
     timeouts: ListenerTimeouts = Field(default_factory=ListenerTimeouts, description="How long a client may take.")
     limits: ListenerLimits = Field(default_factory=ListenerLimits, description="How much a client may send.")
+    trusted_proxies: Networks = Field((), description="Networks whose word about the client is believed.")
+    proxy_protocol: Literal["off", "accept"] = Field(
+        "off", description="Whether trusted proxies speak the PROXY protocol, version 1 or 2."
+    )
+    forwarded: Literal["x-forwarded", "rfc7239", "both", "none"] = Field(
+        "x-forwarded", description="How the endpoint is told of the client."
+    )
+
+    @model_validator(mode="after")
+    def _somebody_is_trusted(self) -> "Listener":
+        if self.proxy_protocol == "accept" and not self.trusted_proxies:
+            raise ValueError('proxy_protocol = "accept" needs trusted_proxies: who may speak it')
+        return self

@@ -58,6 +58,7 @@ class Route(Model):
     listeners: Words = Field((), description="Listeners it holds for; all if absent.")
     pool: str = Field(description="The pool they go to.")
     match: Match = Field(default_factory=Match, description="Which requests; all if absent.")
+    trailers: bool = Field(default=False, description="Trailers of chunked bodies pass, in both directions.")
 
 
 class AccessLogSettings(Model):

@@ -4,11 +4,22 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from pinfold.config.fields import Duration, Model, OneAddress, Whole
+from pinfold.config.fields import Duration, Model, OneAddress, Size, Token, Whole
 
-__all__ = ["Balance", "Pool", "PoolEndpoint", "PoolSettings", "PoolTimeouts"]
+__all__ = [
+    "Affinity",
+    "Balance",
+    "Ejection",
+    "HashKey",
+    "Pool",
+    "PoolEndpoint",
+    "PoolSettings",
+    "PoolTimeouts",
+    "Queue",
+    "Retry",
+]
 
-Balance = Literal["least-requests", "round-robin"]
+Balance = Literal["least-requests", "round-robin", "two-random", "hash"]
 
 
 class PoolTimeouts(Model):
@@ -19,11 +30,64 @@ class PoolTimeouts(Model):
     silence: Duration = Field(60.0, description="Between two bytes of an answer or of an upgraded connection.")
 
 
+class HashKey(Model):
+    """What `hash` is taken of: the client's address if neither is given."""
+
+    header: Token | None = Field(None, description="A header field.")
+    cookie: Token | None = Field(None, description="A cookie.")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "HashKey":
+        if self.header and self.cookie:
+            raise ValueError("give either header or cookie")
+        return self
+
+
+class Queue(Model):
+    """Requests that wait for an endpoint, where `concurrency` bounds those in flight."""
+
+    length: Whole = Field(1000, ge=0, le=1_000_000, description="Most that wait; past it 503 at once.")
+    timeout: Duration = Field(10.0, description="Longest wait; past it 503.")
+
+
+class Retry(Model):
+    """When a request is sent to a second endpoint."""
+
+    budget: Whole = Field(20, ge=0, le=100, description="Retries for each hundred requests, beyond ten in ten seconds.")
+    replay: Size = Field(65536, le=65536, description="Bytes of a body that are kept to be sent again.")
+
+
+class Ejection(Model):
+    """When traffic sets an endpoint aside; never more than half of a pool."""
+
+    failures: Whole = Field(5, ge=0, le=1000, description="Failures in a row, 0: never.")
+    latency_factor: Whole = Field(0, ge=0, le=1000, description="Latency as a multiple of the pool's, 0: never.")
+    base: Duration = Field(10.0, description="Until its first trial; doubled each time it fails again.")
+
+
+class Affinity(Model):
+    """What keeps a client on its endpoint."""
+
+    cookie: Token = Field(description="Name of a cookie that pinfold sets.")
+
+
 class PoolSettings(Model):
     """How the instances of a program share requests."""
 
     balance: Balance = Field("least-requests", description="How an endpoint is picked.")
+    hash: HashKey = Field(default_factory=HashKey, description="What the balance `hash` is taken of.")
     timeouts: PoolTimeouts = Field(default_factory=PoolTimeouts, description="How long an endpoint may take.")
+    concurrency: Whole = Field(
+        0, ge=0, le=100_000, description="Requests in flight to one endpoint, 0: no bound; the rest waits in one queue."
+    )
+    queue: Queue = Field(default_factory=Queue, description="That queue.")
+    retry: Retry = Field(default_factory=Retry, description="When a request is sent to a second endpoint.")
+    ejection: Ejection = Field(default_factory=Ejection, description="When traffic sets an endpoint aside.")
+    slow_start: Duration = Field(0.0, description="Over which time a new endpoint gets its share, 0: at once.")
+    affinity: Affinity | None = Field(None, description="What keeps a client on its endpoint.")
+    send_proxy_protocol: Literal["off", "v1", "v2"] = Field(
+        "off", description="Whether endpoints are told of the client by the PROXY protocol."
+    )
 
 
 class PoolEndpoint(Model):
@@ -31,6 +95,7 @@ class PoolEndpoint(Model):
 
     address: OneAddress = Field(description="Numeric host and port, or unix:/path.")
     weight: Whole = Field(1, ge=1, le=1000, description="Its share.")
+    spare: bool = Field(default=False, description="Only used when no other is available.")
 
     @model_validator(mode="before")
     @classmethod

@@ -14,11 +14,17 @@ __all__ = [
     "Apply",
     "Certificate",
     "Drained",
+    "Ejection",
     "Endpoint",
     "EndpointStats",
     "Forward",
     "FromProxy",
+    "Hash",
+    "HashByAddress",
+    "HashByCookie",
+    "HashByHeader",
     "Hello",
+    "LeastRequests",
     "Listener",
     "ListenerLimits",
     "ListenerStats",
@@ -28,7 +34,10 @@ __all__ = [
     "PoolStats",
     "PoolTimeouts",
     "ProxyHello",
+    "Queue",
     "Rejected",
+    "Retry",
+    "RoundRobin",
     "Route",
     "Snapshot",
     "Sockets",
@@ -37,6 +46,7 @@ __all__ = [
     "Stop",
     "Tls",
     "ToProxy",
+    "TwoRandom",
     "decode_from_proxy",
     "decode_to_proxy",
     "decode_to_proxy_link",
@@ -55,15 +65,19 @@ class ListenerTimeouts(Message):
     head_ms: int
     idle_ms: int
     body_ms: int
+    total_ms: int
 
 
 class ListenerLimits(Message):
-    """Bounds towards a client; 0 means no bound for `body_bytes` and `connections`."""
+    """Bounds towards a client; 0 means no bound, but for the first three."""
 
     head_bytes: int
     headers: int
+    target_bytes: int
     body_bytes: int
+    body_rate: int
     connections: int
+    connections_per_client: int
 
 
 class Listener(Message):
@@ -75,6 +89,9 @@ class Listener(Message):
     methods: tuple[str, ...]
     timeouts: ListenerTimeouts
     limits: ListenerLimits
+    trusted_proxies: tuple[str, ...]
+    proxy_protocol: Literal["accept", "off"]
+    forwarded: Literal["both", "none", "rfc7239", "x-forwarded"]
 
 
 class Certificate(Message):
@@ -93,6 +110,7 @@ class Endpoint(Message):
     address: str
     weight: int
     mode: Literal["drain", "ready"]
+    spare: bool
 
 
 class PoolTimeouts(Message):
@@ -103,12 +121,92 @@ class PoolTimeouts(Message):
     silence_ms: int
 
 
+class HashByAddress(Message):
+    """A hash of the address of the client."""
+
+    type: Literal["address"] = "address"
+
+
+class HashByCookie(Message):
+    """A hash of a cookie."""
+
+    type: Literal["cookie"] = "cookie"
+    name: str
+
+
+class HashByHeader(Message):
+    """A hash of a header field."""
+
+    type: Literal["header"] = "header"
+    name: str
+
+
+HashKey = Annotated[HashByAddress | HashByCookie | HashByHeader, Field(discriminator="type")]
+
+
+class Hash(Message):
+    """By a hash, consistent when endpoints come and go."""
+
+    type: Literal["hash"] = "hash"
+    by: HashKey
+
+
+class LeastRequests(Message):
+    """The fewest requests in flight for its weight."""
+
+    type: Literal["least-requests"] = "least-requests"
+
+
+class RoundRobin(Message):
+    """In turn, by weight."""
+
+    type: Literal["round-robin"] = "round-robin"
+
+
+class TwoRandom(Message):
+    """The better of two drawn at random."""
+
+    type: Literal["two-random"] = "two-random"
+
+
+Balance = Annotated[Hash | LeastRequests | RoundRobin | TwoRandom, Field(discriminator="type")]
+
+
+class Queue(Message):
+    """Requests that wait for an endpoint."""
+
+    length: int
+    timeout_ms: int
+
+
+class Retry(Message):
+    """When a request may be sent again."""
+
+    budget_percent: int
+    replay_bytes: int
+
+
+class Ejection(Message):
+    """When traffic sets an endpoint aside."""
+
+    failures: int
+    latency_factor: int
+    base_ms: int
+
+
 class Pool(Message):
     """Interchangeable endpoints."""
 
     name: str
-    balance: Literal["least-requests", "round-robin"]
+    balance: Balance
     timeouts: PoolTimeouts
+    concurrency: int
+    queue: Queue
+    retry: Retry
+    ejection: Ejection
+    slow_start_ms: int
+    affinity: str | None
+    send_proxy: Literal["off", "v1", "v2"]
     endpoints: tuple[Endpoint, ...]
 
 
@@ -132,6 +230,7 @@ class Route(Message):
     listeners: tuple[str, ...]
     match: Match
     action: Forward
+    trailers: bool
 
 
 class Snapshot(Message):
@@ -231,6 +330,9 @@ class EndpointStats(Message):
     tunnels: int
     connects: int
     connections: int
+    ejected: bool
+    ejections: int
+    latency_us: int
 
 
 class PoolStats(Message):
@@ -238,6 +340,10 @@ class PoolStats(Message):
 
     name: str
     unavailable: int
+    queued: int
+    overflowed: int
+    retries: int
+    retries_denied: int
     endpoints: tuple[EndpointStats, ...]
 
 
