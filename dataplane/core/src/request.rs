@@ -2,6 +2,7 @@
 
 use crate::framing::{self, Body, FramingError, Version};
 use memchr::memmem;
+use std::sync::LazyLock;
 
 /// Most header fields that can be read, whatever the listener allows.
 pub const FIELDS_MOST: usize = 256;
@@ -48,19 +49,20 @@ pub struct Head<'a, 'f> {
 impl<'a> Head<'a, '_> {
     /// The path of the target, without query, as received.
     pub fn path(&self) -> &'a str {
-        let after = match self.target.split_once("://") {
-            Some((_, rest)) if !self.target.starts_with('/') => {
-                rest.find('/').map_or("/", |at| rest.get(at..).unwrap_or("/"))
-            }
-            _ => self.target,
-        };
-        after.split('?').next().unwrap_or(after)
+        let target = if self.target.starts_with('/') { self.target } else { path_of_absolute(self.target) };
+        memchr::memchr(b'?', target.as_bytes()).and_then(|end| target.get(..end)).unwrap_or(target)
     }
+}
+
+fn path_of_absolute(target: &str) -> &str {
+    let after = target.split_once("://").map_or(target, |(_, rest)| rest);
+    after.find('/').and_then(|at| after.get(at..)).unwrap_or("/")
 }
 
 /// The length of the first whole head in `bytes`, its empty line included.
 pub fn head_length(bytes: &[u8]) -> Option<usize> {
-    memmem::find(bytes, b"\r\n\r\n").map(|at| at + 4)
+    static END: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\r\n\r\n"));
+    END.find(bytes).map(|at| at + 4)
 }
 
 /// Whether these bytes, which are no whole head yet, can still become one: so that one is refused that never will, a

@@ -51,8 +51,10 @@ struct Begun {
 /// [`Failed`], with progress `Sent` if nothing of an answer came.
 pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<Ended, Failed> {
     let buffers = &exchange.client.core.buffers;
-    let (mut buffer, mut out) = (Buffer::new(buffers), buffers.scratch());
-    let relayed = relay_head(exchange, connection, &mut buffer, &mut out).await;
+    let mut buffer = Buffer::new(buffers);
+    let first = read_head(exchange, connection, &mut buffer).await?;
+    let mut out = buffers.scratch();
+    let relayed = relay_head(exchange, connection, &mut buffer, (first, &mut out)).await;
     let ended = match relayed {
         Ok(begun) if begun.status == 101 => {
             exchange.tally.status.set(begun.status);
@@ -70,15 +72,14 @@ pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<E
     ended
 }
 
-/// Read heads until the one that counts, which is left in `out` for the client.
+/// Go through heads, the first of which has that length, until the one that counts; it is left in `out` for the client.
 async fn relay_head(
     exchange: &Exchange<'_>,
     connection: &Connection,
     buffer: &mut Buffer,
-    out: &mut Vec<u8>,
+    (mut length, out): (usize, &mut Vec<u8>),
 ) -> Result<Begun, Failed> {
     for _ in 0..INTERIM_MOST {
-        let length = read_head(exchange, connection, buffer).await?;
         let begun = translate(exchange, buffer.filled().get(..length).unwrap_or_default(), out);
         buffer.consume(length);
         match begun.map_err(Failed::begun)? {
@@ -87,6 +88,7 @@ async fn relay_head(
             None => {} // HTTP/1.0 knows none (RFC 9110 section 15.2).
         }
         out.clear();
+        length = read_head(exchange, connection, buffer).await?;
     }
     Err(Failed::begun(Cause::MalformedAnswer))
 }

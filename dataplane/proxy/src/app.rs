@@ -19,8 +19,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe;
 use tokio::net::UnixListener;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, Mutex, Notify};
-use tokio::task::LocalSet;
 
 /// Batches of the access log that may wait for the pipe.
 const BATCHES: usize = 64;
@@ -50,8 +50,8 @@ impl Inherited {
 /// # Errors
 /// The system refuses something without which there is no proxy.
 pub fn run(inherited: Inherited, threads: u32) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, serve(inherited, threads))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(serve(inherited, threads))
 }
 
 async fn serve(inherited: Inherited, threads: u32) -> io::Result<()> {

@@ -6,10 +6,12 @@ use std::rc::Rc;
 
 /// Bytes of a buffer: a request head of the largest size that can be configured fits, and bodies move in large pieces.
 pub const BUFFER_BYTES: usize = 65536;
-/// Buffers kept for later on one core.
+/// Buffers kept for later on one core: as many as requests are likely to have at hand at one moment.
 const SPARE_MOST: usize = 32;
+/// Scratches kept for later on one core: a request in flight has one.
+const SCRATCHES_MOST: usize = 512;
 /// Capacity above which a scratch is not kept.
-const SCRATCH_BYTES: usize = 2 * BUFFER_BYTES;
+const SCRATCH_BYTES: usize = BUFFER_BYTES / 4;
 
 /// The spare buffers of a core.
 #[derive(Default)]
@@ -27,7 +29,7 @@ impl Buffers {
     /// Give back a vector, whatever is in it.
     pub fn give_scratch(&self, mut scratch: Vec<u8>) {
         let mut scratches = self.scratches.borrow_mut();
-        if scratch.capacity() <= SCRATCH_BYTES && scratches.len() < SPARE_MOST {
+        if (1..=SCRATCH_BYTES).contains(&scratch.capacity()) && scratches.len() < SCRATCHES_MOST {
             scratch.clear();
             scratches.push(scratch);
         }

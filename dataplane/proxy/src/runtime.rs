@@ -13,8 +13,8 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot, Notify};
-use tokio::task::LocalSet;
 
 /// What the control side wants of a core; answered when it is done.
 pub enum Command {
@@ -133,8 +133,8 @@ impl Drop for Counted {
 /// # Errors
 /// The system refuses what a runtime needs.
 pub fn run(commands: mpsc::Receiver<Command>, shared: Shared, seed: u64) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, obey(commands, Core::new(shared, seed)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(obey(commands, Core::new(shared, seed)));
     Ok(())
 }
 

@@ -173,7 +173,7 @@ async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, 
     let began = clock::now();
     count(&listener.counters.requests);
     let buffers = &client.core.buffers;
-    let (mut line, mut head) = (buffers.scratch(), buffers.scratch());
+    let (mut line, mut head) = (line_of(client), buffers.scratch());
     let bytes = buffer.filled().get(..length).unwrap_or_default();
     let prepared = prepare(client, listener, bytes, (&mut line, &mut head));
     buffer.consume(length);
@@ -324,13 +324,22 @@ async fn refuse_bytes(client: &Client, at: (&Table, &Listener), cause: Cause) ->
     let (_, listener) = at;
     let began = clock::now();
     count(&listener.counters.requests);
-    let mut line = client.core.buffers.scratch();
+    let mut line = line_of(client);
     begin_line(client, listener, &mut line, ("", "", ""));
     let tally = Tally::default();
     let next = refuse(client, listener, None, (cause, &tally)).await;
     log(client, &mut line, &tally, (None, Some(cause), None, began));
     client.core.buffers.give_scratch(line);
     next
+}
+
+/// Room for the line of the access log, if there is to be one.
+fn line_of(client: &Client) -> Vec<u8> {
+    if client.core.logged() {
+        client.core.buffers.scratch()
+    } else {
+        Vec::new()
+    }
 }
 
 fn begin_line(client: &Client, listener: &Listener, line: &mut Vec<u8>, (method, target, host): (&str, &str, &str)) {

@@ -27,6 +27,8 @@ struct State {
     deadline: Cell<Moment>,
     /// Milliseconds that it was last armed for.
     span_ms: Cell<u64>,
+    /// Whether the deadline is still to be reckoned, from the moment on that somebody has to wait.
+    reckoned: Cell<bool>,
     tripped: Cell<Option<Interrupt>>,
     waker: RefCell<Option<Waker>>,
     /// Its place in the list.
@@ -115,6 +117,7 @@ impl Watch {
         let state = Rc::new(State {
             deadline: Cell::new(Moment::NEVER),
             span_ms: Cell::new(u64::MAX),
+            reckoned: Cell::new(true),
             tripped: Cell::new(None),
             waker: RefCell::new(None),
             index: Cell::new(list.len()),
@@ -124,7 +127,8 @@ impl Watch {
         Self { state, watches: Rc::clone(watches) }
     }
 
-    /// Interrupt waits once so many milliseconds have passed, and not before.
+    /// Interrupt waits that last for so many milliseconds from now on, and not before. What does not wait costs no look
+    /// at the clock.
     pub fn arm_ms(&self, span_ms: u64) {
         self.state.span_ms.set(span_ms);
         self.rearm();
@@ -132,9 +136,15 @@ impl Watch {
 
     /// The time begins anew, because something has moved.
     pub fn rearm(&self) {
+        self.state.deadline.set(Moment::NEVER);
+        self.state.reckoned.set(false);
+        self.state.tripped.set(None);
+    }
+
+    fn reckon(&self) {
+        self.state.reckoned.set(true);
         let deadline = clock::now().after_ms(self.state.span_ms.get());
         self.state.deadline.set(deadline);
-        self.state.tripped.set(None);
         self.watches.look_at(deadline);
     }
 
@@ -152,6 +162,9 @@ impl Watch {
     pub fn poll(&self, cx: &Context<'_>) -> Poll<Interrupt> {
         if let Some(interrupt) = self.state.tripped.get() {
             return Poll::Ready(interrupt);
+        }
+        if !self.state.reckoned.get() {
+            self.reckon();
         }
         let mut waker = self.state.waker.borrow_mut();
         if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
