@@ -34,17 +34,32 @@ pub enum FramingError {
     UnknownCoding,
 }
 
-/// The body of a request with these fields, each list in the order received.
+/// What fields of one name say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// There is none.
+    #[default]
+    Never,
+    /// There is one, of this value.
+    Once(&'a [u8]),
+    /// There are several.
+    Often,
+}
+
+impl<'a> Told<'a> {
+    /// There is another field, of this value.
+    pub fn add(&mut self, value: &'a [u8]) {
+        *self = if *self == Self::Never { Self::Once(value) } else { Self::Often };
+    }
+}
+
+/// The body of a request with this `Content-Length` and this `Transfer-Encoding`.
 ///
 /// # Errors
 /// See [`FramingError`]; nothing is guessed.
-pub fn request_body<'a>(
-    version: Version,
-    lengths: impl Iterator<Item = &'a [u8]>,
-    encodings: impl Iterator<Item = &'a [u8]>,
-) -> Result<Body, FramingError> {
-    let length = only_length(lengths)?;
-    match (version, length, only_encoding(encodings)?) {
+pub fn request_body(version: Version, length: Told<'_>, encoding: Told<'_>) -> Result<Body, FramingError> {
+    let length = only_length(length)?;
+    match (version, length, only_encoding(encoding)?) {
         (_, None, None) => Ok(Body::Length(0)),
         (_, Some(length), None) => Ok(Body::Length(length)),
         (_, Some(_), Some(_)) => Err(FramingError::BothLengths),
@@ -55,25 +70,26 @@ pub fn request_body<'a>(
 
 struct Chunked;
 
-fn only_length<'a>(mut lengths: impl Iterator<Item = &'a [u8]>) -> Result<Option<u64>, FramingError> {
-    let Some(first) = lengths.next() else { return Ok(None) };
-    if lengths.next().is_some() {
-        return Err(FramingError::ContentLength);
+fn only_length(length: Told<'_>) -> Result<Option<u64>, FramingError> {
+    match length {
+        Told::Never => Ok(None),
+        Told::Once(text) => decimal(text).map(Some).ok_or(FramingError::ContentLength),
+        Told::Often => Err(FramingError::ContentLength),
     }
-    decimal(first).map(Some).ok_or(FramingError::ContentLength)
 }
 
-fn only_encoding<'a>(mut encodings: impl Iterator<Item = &'a [u8]>) -> Result<Option<Chunked>, FramingError> {
-    let Some(first) = encodings.next() else { return Ok(None) };
-    if encodings.next().is_some() {
-        return Err(FramingError::TransferEncoding);
-    }
-    if first.eq_ignore_ascii_case(b"chunked") {
+fn only_encoding(encoding: Told<'_>) -> Result<Option<Chunked>, FramingError> {
+    let coding = match encoding {
+        Told::Never => return Ok(None),
+        Told::Once(coding) => coding,
+        Told::Often => return Err(FramingError::TransferEncoding),
+    };
+    if coding.eq_ignore_ascii_case(b"chunked") {
         return Ok(Some(Chunked));
     }
-    let lower = first.to_ascii_lowercase();
+    let lower = coding.to_ascii_lowercase();
     let mentions = lower.windows(b"chunked".len()).any(|window| window == b"chunked");
-    Err(if mentions || first.is_empty() { FramingError::TransferEncoding } else { FramingError::UnknownCoding })
+    Err(if mentions || coding.is_empty() { FramingError::TransferEncoding } else { FramingError::UnknownCoding })
 }
 
 /// A plain decimal number: digits only, at least one, no overflow.
@@ -91,15 +107,20 @@ pub fn decimal(text: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn body(version: Version, lengths: &[&str], encodings: &[&str]) -> Result<Body, FramingError> {
-        request_body(version, lengths.iter().map(|text| text.as_bytes()), encodings.iter().map(|text| text.as_bytes()))
+    fn body(version: Version, lengths: &[&'static str], encodings: &[&'static str]) -> Result<Body, FramingError> {
+        let told = |texts: &[&'static str]| {
+            let mut told = Told::default();
+            texts.iter().for_each(|text| told.add(text.as_bytes()));
+            told
+        };
+        request_body(version, told(lengths), told(encodings))
     }
 
     #[test]
     fn each_row_of_the_table() {
         use FramingError::*;
         use Version::*;
-        type Row<'a> = (Version, &'a [&'a str], &'a [&'a str], Result<Body, FramingError>);
+        type Row<'a> = (Version, &'a [&'static str], &'a [&'static str], Result<Body, FramingError>);
         let rows: &[Row<'_>] = &[
             (Http11, &[], &[], Ok(Body::Length(0))),
             (Http10, &[], &[], Ok(Body::Length(0))),

@@ -1,28 +1,10 @@
 //! Which fields of a request go on to the endpoint, and which the proxy sets itself. A client's copies of what the proxy
 //! owns go first, ours come last, so a client can neither forge them nor strip them by naming them in `Connection`.
 
+use crate::fields::{kind, named_in_connection, options, write_field, write_passing, Kind};
 use crate::framing::{Body, Version};
-use crate::request::{values, Field, Head};
-use crate::response::AnswerHead;
+use crate::request::{Field, Head};
 use std::net::IpAddr;
-
-/// Fields the proxy owns: a client's copies never go on, in any spelling.
-const OWNED: [&str; 9] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-    "x-real-ip",
-];
-/// Fields of one hop (RFC 9110 section 7.6.1); framing is written anew.
-const HOP_BY_HOP: [&str; 7] =
-    ["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
-/// Fields that a `Connection` option cannot take away: without them the message would be another one.
-const UNSTRIPPABLE: [&str; 4] = ["authorization", "content-length", "cookie", "host"];
 
 /// What the endpoint is told of the client.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +39,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address
     for part in [head.method, " ", head.target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    for field in head.fields.iter().filter(|field| passes(head, field)) {
-        write_field(out, field.name.as_bytes(), field.value);
-    }
+    write_passing(out, head.bytes, head.fields, |field| passes(head, field));
     if head.host.is_empty() {
         write_field(out, b"Host", address.as_bytes());
     } else {
@@ -76,19 +56,15 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address
     out.extend_from_slice(b"\r\n");
 }
 
-/// One field as a line, appended to `out`.
-pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    for part in [name, b": ", value, b"\r\n"] {
-        out.extend_from_slice(part);
-    }
-}
-
 /// The protocol a request asks to switch to (RFC 9110 section 7.8), if it may be passed on.
 ///
 /// None beside a body, which could not be told from what the other protocol says. None for `h2c`: an endpoint that takes
 /// it up would answer requests that no route has seen.
 pub fn upgrade<'a>(head: &Head<'a, '_>) -> Option<&'a [u8]> {
-    let mut protocols = values(head.fields, "upgrade");
+    if !head.connects {
+        return None; // Without `Connection` nothing is asked for.
+    }
+    let mut protocols = head.fields.iter().filter(|field| kind(field.name) == Kind::Upgrade).map(|field| field.value);
     let (protocol, None) = (protocols.next()?, protocols.next()) else { return None };
     let asked = options(head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
     let bare = head.version == Version::Http11 && head.body == Body::Length(0);
@@ -98,7 +74,7 @@ pub fn upgrade<'a>(head: &Head<'a, '_>) -> Option<&'a [u8]> {
 
 /// Whether the client wants its connection to stay open behind the answer (RFC 9112 section 9.3).
 pub fn client_stays(head: &Head<'_, '_>) -> bool {
-    let says = |word: &[u8]| options(head.fields).any(|option| option.eq_ignore_ascii_case(word));
+    let says = |word: &[u8]| head.connects && options(head.fields).any(|option| option.eq_ignore_ascii_case(word));
     match head.version {
         Version::Http11 => !says(b"close"),
         Version::Http10 => says(b"keep-alive") && !says(b"close"),
@@ -107,39 +83,11 @@ pub fn client_stays(head: &Head<'_, '_>) -> bool {
 
 /// Whether the field of a request goes on to the endpoint as it is.
 fn passes(head: &Head<'_, '_>, field: &Field<'_>) -> bool {
-    let name = field.name;
-    if is_one_of(name, &HOP_BY_HOP) || is_one_of(name, &OWNED) || aliases(name) {
-        return false;
+    match kind(field.name) {
+        Kind::Connection | Kind::Hop | Kind::Owned | Kind::TransferEncoding | Kind::Upgrade => false,
+        Kind::ContentLength | Kind::Fixed | Kind::Host => true,
+        Kind::Plain => !head.connects || !named_in_connection(head.fields, field.name),
     }
-    is_one_of(name, &UNSTRIPPABLE) || !options(head.fields).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
-}
-
-/// Whether the field of an answer goes on to the client as it is; its length is for the caller to judge.
-pub fn answer_passes(head: &AnswerHead<'_, '_>, field: &Field<'_>) -> bool {
-    let name = field.name;
-    if is_one_of(name, &HOP_BY_HOP) {
-        return head.status == 101 && name.eq_ignore_ascii_case("upgrade");
-    }
-    !options(head.fields).any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
-}
-
-/// The options of all `Connection` fields.
-pub fn options<'a: 'f, 'f>(fields: &'f [Field<'a>]) -> impl Iterator<Item = &'a [u8]> + 'f {
-    values(fields, "connection").flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
-}
-
-fn is_one_of(name: &str, list: &[&str]) -> bool {
-    list.iter().any(|one| one.eq_ignore_ascii_case(name))
-}
-
-/// Whether the name becomes, in programs that turn `-` and `_` into the same variable, that of a field the proxy owns or
-/// a message is framed by.
-fn aliases(name: &str) -> bool {
-    let same = |one: &&str| {
-        one.len() == name.len()
-            && one.bytes().zip(name.bytes()).all(|(a, b)| a == b.to_ascii_lowercase() || (a == b'-' && b == b'_'))
-    };
-    name.contains('_') && OWNED.iter().chain(&HOP_BY_HOP).chain(&UNSTRIPPABLE).any(same)
 }
 
 #[cfg(test)]
@@ -157,7 +105,17 @@ mod tests {
 
     #[test]
     fn a_client_cannot_forge_what_the_proxy_sets_in_any_spelling() {
-        for name in OWNED {
+        for name in [
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-forwarded-prefix",
+            "x-forwarded-proto",
+            "x-forwarded-server",
+            "x-forwarded-ssl",
+            "x-real-ip",
+        ] {
             for spelling in [name.to_owned(), name.to_uppercase(), name.replace('-', "_"), name.replacen('-', "_", 1)] {
                 assert_eq!(forwarded(&format!("{spelling}: 6.6.6.6\r\n")), ["Host"], "{spelling}");
             }
@@ -191,7 +149,7 @@ mod tests {
     fn the_endpoint_is_told_the_client_once_and_the_rest_is_as_it_came() {
         let text = "POST /a%2F?b=%20 HTTP/1.1\r\nhost: ex.org:8772\r\nX-Forwarded-For: 6.6.6.6\r\nA: 1\r\na:  2 \r\nTransfer-Encoding: chunked\r\n\r\n";
         let wanted = format!(
-            "POST /a%2F?b=%20 HTTP/1.1\r\nhost: ex.org:8772\r\nA: 1\r\na: 2\r\nX-Forwarded-Host: ex.org:8772\r\n{OWN}Transfer-Encoding: chunked\r\n\r\n"
+            "POST /a%2F?b=%20 HTTP/1.1\r\nhost: ex.org:8772\r\nA: 1\r\na:  2 \r\nX-Forwarded-Host: ex.org:8772\r\n{OWN}Transfer-Encoding: chunked\r\n\r\n"
         );
         assert_eq!(written(text), wanted);
     }

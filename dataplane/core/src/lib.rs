@@ -5,6 +5,7 @@
 pub mod balance;
 pub mod chunked;
 pub mod failure;
+pub mod fields;
 pub mod framing;
 pub mod headers;
 pub mod request;

@@ -1,6 +1,7 @@
 //! A request head, read once and strictly (RFC 9112 sections 2 to 5). What comes out borrows from the bytes that came in.
 
-use crate::framing::{self, Body, FramingError, Version};
+use crate::fields::{kind, Kind};
+use crate::framing::{self, Body, FramingError, Told, Version};
 use memchr::memmem;
 use std::sync::LazyLock;
 
@@ -32,6 +33,8 @@ pub enum HeadError {
 /// A request head that may be forwarded.
 #[derive(Debug)]
 pub struct Head<'a, 'f> {
+    /// The bytes it was read from, its empty line included.
+    pub bytes: &'a [u8],
     /// As received.
     pub method: &'a str,
     /// As received, byte for byte.
@@ -44,6 +47,8 @@ pub struct Head<'a, 'f> {
     pub fields: &'f [Field<'a>],
     /// Where the body ends.
     pub body: Body,
+    /// Whether there is a `Connection` field.
+    pub connects: bool,
 }
 
 impl<'a> Head<'a, '_> {
@@ -65,38 +70,75 @@ pub fn head_length(bytes: &[u8]) -> Option<usize> {
     END.find(bytes).map(|at| at + 4)
 }
 
+/// A bound of the first head in `bytes`: exact, but when the bytes end as a head does, which is looked at first; then
+/// [`parse`] finds its end. `known` bytes have been looked at before.
+pub fn head_bound(bytes: &[u8], known: usize) -> Option<usize> {
+    if bytes.ends_with(b"\r\n\r\n") {
+        return Some(bytes.len());
+    }
+    let start = known.saturating_sub(3);
+    bytes.get(start..).and_then(head_length).map(|length| start + length)
+}
+
 /// Whether these bytes, which are no whole head yet, can still become one: so that one is refused that never will, a
 /// TLS greeting for example, or lines that end without CR.
 pub fn may_become_head(bytes: &[u8]) -> bool {
     let begins = bytes.first().is_none_or(|&byte| byte.is_ascii_graphic() || byte == b'\r');
     let control = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\r' | b'\n');
-    begins && !bytes.iter().any(control) && refuse_bare_line_ends(bytes).is_ok()
+    begins && !bytes.iter().any(control) && straight_lines(bytes)
 }
 
-/// The head in `bytes`, which are exactly one (see [`head_length`]).
+/// The first head in `bytes`, which hold at least one whole (see [`head_length`]).
 ///
 /// # Errors
 /// See [`HeadError`].
 pub fn parse<'a, 'f>(bytes: &'a [u8], fields: &'f mut [Field<'a>]) -> Result<Head<'a, 'f>, HeadError> {
-    refuse_bare_line_ends(bytes)?;
     let mut request = httparse::Request::new(fields);
-    match request.parse(bytes) {
-        Ok(httparse::Status::Complete(used)) if used == bytes.len() => {}
+    let used = match request.parse(bytes) {
+        Ok(httparse::Status::Complete(used)) => used,
         Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
         Err(httparse::Error::Version) => return Err(version_error(bytes)),
         _ => return Err(HeadError::Malformed),
+    };
+    let bytes = bytes.get(..used).ok_or(HeadError::Malformed)?;
+    if !straight_lines(bytes) {
+        return Err(HeadError::Malformed);
     }
     let (Some(method), Some(target)) = (request.method, request.path) else { return Err(HeadError::Malformed) };
     let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
     let fields: &'f [Field<'a>] = request.headers;
-    if fields.iter().any(|field| field.name.is_empty()) {
-        return Err(HeadError::Malformed);
-    }
-    let host = host(version, fields)?;
+    let telling = Telling::of(fields).ok_or(HeadError::Malformed)?;
+    let host = host(version, &telling.host)?;
     judge_target(method, target, host)?;
-    let body = framing::request_body(version, values(fields, "content-length"), values(fields, "transfer-encoding"))
-        .map_err(HeadError::Framing)?;
-    Ok(Head { method, target, host, version, fields, body })
+    let body = framing::request_body(version, telling.length, telling.encoding).map_err(HeadError::Framing)?;
+    Ok(Head { bytes, method, target, host, version, fields, body, connects: telling.connects })
+}
+
+/// What the fields say that framing and routing hang on, read in one go.
+#[derive(Default)]
+pub(crate) struct Telling<'a> {
+    pub(crate) host: Told<'a>,
+    pub(crate) length: Told<'a>,
+    pub(crate) encoding: Told<'a>,
+    pub(crate) connects: bool,
+}
+
+impl<'a> Telling<'a> {
+    /// None if a field has no name.
+    pub(crate) fn of(fields: &[Field<'a>]) -> Option<Self> {
+        let mut telling = Self::default();
+        for field in fields {
+            match kind(field.name) {
+                Kind::Connection => telling.connects = true,
+                Kind::ContentLength => telling.length.add(field.value),
+                Kind::Host => telling.host.add(field.value),
+                Kind::TransferEncoding => telling.encoding.add(field.value),
+                Kind::Plain if field.name.is_empty() => return None,
+                Kind::Fixed | Kind::Hop | Kind::Owned | Kind::Plain | Kind::Upgrade => {}
+            }
+        }
+        Some(telling)
+    }
 }
 
 /// The values of every field of this name, in order.
@@ -104,23 +146,17 @@ pub fn values<'a, 'f>(fields: &'f [Field<'a>], name: &'f str) -> impl Iterator<I
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
 
-/// httparse takes a bare LF for a line end; RFC 9112 section 2.2 lets us, and smuggling forbids it.
-///
-/// # Errors
-/// [`HeadError::Malformed`] for a line that ends otherwise, and for a folded one.
-pub(crate) fn refuse_bare_line_ends(bytes: &[u8]) -> Result<(), HeadError> {
-    let mut before = 0;
-    for at in memchr::memchr_iter(b'\n', bytes) {
-        if at == 0 || bytes.get(at - 1) != Some(&b'\r') {
-            return Err(HeadError::Malformed);
-        }
-        // A continuation line (obs-fold) begins with white space.
-        if before > 0 && matches!(bytes.get(before), Some(b' ' | b'\t')) {
-            return Err(HeadError::Malformed);
-        }
-        before = at + 1;
-    }
-    Ok(())
+/// Whether every line ends in CRLF, and none is folded. httparse takes a bare LF for a line end; RFC 9112 section 2.2 lets
+/// us, and smuggling forbids it.
+pub(crate) fn straight_lines(bytes: &[u8]) -> bool {
+    let follows = bytes.iter().zip(bytes.iter().skip(1));
+    // Without a branch, so that many bytes are judged at once.
+    let crooked = follows.fold(0u8, |crooked, (&one, &next)| {
+        let bare = u8::from(next == b'\n') & u8::from(one != b'\r');
+        let folded = u8::from(one == b'\n') & (u8::from(next == b' ') | u8::from(next == b'\t'));
+        crooked | bare | folded
+    });
+    crooked == 0 && bytes.first() != Some(&b'\n')
 }
 
 fn version_error(bytes: &[u8]) -> HeadError {
@@ -136,12 +172,11 @@ fn version_error(bytes: &[u8]) -> HeadError {
     }
 }
 
-fn host<'a>(version: Version, fields: &[Field<'a>]) -> Result<&'a str, HeadError> {
-    let mut hosts = values(fields, "host");
-    match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::Http10 => Ok(""),
-        (Some(host), None) => valid_host(host).ok_or(HeadError::Host),
-        _ => Err(HeadError::Host),
+fn host<'a>(version: Version, told: &Told<'a>) -> Result<&'a str, HeadError> {
+    match told {
+        Told::Never if version == Version::Http10 => Ok(""),
+        Told::Once(host) => valid_host(host).ok_or(HeadError::Host),
+        Told::Never | Told::Often => Err(HeadError::Host),
     }
 }
 
@@ -224,6 +259,19 @@ mod tests {
         ] {
             assert_eq!(may_become_head(bytes), wanted, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_head_is_found_wherever_it_ends() {
+        let one = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".as_slice();
+        for (behind, bound) in [(b"".as_slice(), 27), (b"body", 27), (one, 54)] {
+            let bytes = [one, behind].concat();
+            assert_eq!(head_bound(&bytes, 0), Some(bound));
+            let mut fields = [httparse::EMPTY_HEADER; 8];
+            assert_eq!(parse(&bytes[..bound], &mut fields).unwrap().bytes, one);
+        }
+        assert_eq!(head_bound(&[one, b"body"].concat(), 25), Some(27));
+        assert_eq!(head_bound(&one[..26], 0), None);
     }
 
     #[test]

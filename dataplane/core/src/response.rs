@@ -1,9 +1,9 @@
 //! The head of an answer, read as strictly as that of a request (RFC 9112 sections 4 and 6), and how it is written for the
 //! client. Whatever an endpoint and a client could read differently is refused.
 
-use crate::framing::{decimal, Version};
-use crate::headers;
-use crate::request::{refuse_bare_line_ends, values, Field};
+use crate::fields::{kind, named_in_connection, options, write_passing, Kind};
+use crate::framing::{decimal, Told, Version};
+use crate::request::{straight_lines, Field, Telling};
 
 /// Where the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct MalformedAnswer;
 /// The head of an answer.
 #[derive(Debug)]
 pub struct AnswerHead<'a, 'f> {
+    /// The bytes it was read from, its empty line included.
+    pub bytes: &'a [u8],
     /// 100 to 999.
     pub status: u16,
     /// As received; may be empty.
@@ -35,6 +37,10 @@ pub struct AnswerHead<'a, 'f> {
     pub body: AnswerBody,
     /// Whether the endpoint keeps the connection open behind it.
     pub reusable: bool,
+    /// Whether there is a `Connection` field.
+    connects: bool,
+    /// Whether there is a `Transfer-Encoding` field.
+    encoded: bool,
 }
 
 impl AnswerHead<'_, '_> {
@@ -77,7 +83,7 @@ pub enum Connection {
     Upgrade,
 }
 
-/// The head in `bytes`, which are exactly one, of an answer to a `HEAD` request or to another.
+/// The first head in `bytes`, of an answer to a `HEAD` request or to another; None while it is not there whole.
 ///
 /// # Errors
 /// [`MalformedAnswer`]; nothing is guessed.
@@ -85,40 +91,42 @@ pub fn parse<'a, 'f>(
     bytes: &'a [u8],
     slots: &'f mut [Field<'a>],
     to_head: bool,
-) -> Result<AnswerHead<'a, 'f>, MalformedAnswer> {
-    refuse_bare_line_ends(bytes).map_err(|_| MalformedAnswer)?;
+) -> Result<Option<AnswerHead<'a, 'f>>, MalformedAnswer> {
     let mut answer = httparse::Response::new(slots);
-    match answer.parse(bytes) {
-        Ok(httparse::Status::Complete(used)) if used == bytes.len() => {}
-        _ => return Err(MalformedAnswer),
-    }
-    let (Some(status @ 100..), Some(version)) = (answer.code, answer.version) else { return Err(MalformedAnswer) };
-    if !bytes.starts_with(b"HTTP/1.") {
-        return Err(MalformedAnswer); // httparse skips empty lines before the status line.
-    }
-    let fields: &'f [Field<'a>] = answer.headers;
-    if fields.iter().any(|field| field.name.is_empty()) {
+    let used = match answer.parse(bytes) {
+        Ok(httparse::Status::Complete(used)) => used,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(_) => return Err(MalformedAnswer),
+    };
+    let bytes = bytes.get(..used).ok_or(MalformedAnswer)?;
+    // httparse skips empty lines before the status line.
+    if !straight_lines(bytes) || !bytes.starts_with(b"HTTP/1.") {
         return Err(MalformedAnswer);
     }
-    let body = body(status, version == 1, to_head, fields)?;
-    let says = |word: &str| headers::options(fields).any(|option| option.eq_ignore_ascii_case(word.as_bytes()));
-    let stays = if version == 1 { !says("close") } else { says("keep-alive") };
+    let (Some(status @ 100..), Some(version)) = (answer.code, answer.version) else { return Err(MalformedAnswer) };
+    let fields: &'f [Field<'a>] = answer.headers;
+    let telling = Telling::of(fields).ok_or(MalformedAnswer)?;
+    let body = body(status, version == 1, to_head, &telling)?;
+    let connects = telling.connects;
+    let says = |word: &[u8]| connects && options(fields).any(|option| option.eq_ignore_ascii_case(word));
+    let stays = if version == 1 { !says(b"close") } else { says(b"keep-alive") };
     let reusable = stays && body != AnswerBody::UntilClose && status != 101;
-    Ok(AnswerHead { status, reason: answer.reason.unwrap_or_default(), fields, body, reusable })
+    let reason = answer.reason.unwrap_or_default();
+    let encoded = telling.encoding != Told::Never;
+    Ok(Some(AnswerHead { bytes, status, reason, fields, body, reusable, connects, encoded }))
 }
 
 /// RFC 9112 section 6.3, with each way to read it twice shut.
-fn body(status: u16, http11: bool, to_head: bool, fields: &[Field<'_>]) -> Result<AnswerBody, MalformedAnswer> {
-    let length = match (values(fields, "content-length").next(), values(fields, "content-length").nth(1)) {
-        (None, _) => None,
-        (Some(text), None) => Some(decimal(text).ok_or(MalformedAnswer)?),
-        (Some(_), Some(_)) => return Err(MalformedAnswer),
+fn body(status: u16, http11: bool, to_head: bool, telling: &Telling<'_>) -> Result<AnswerBody, MalformedAnswer> {
+    let length = match telling.length {
+        Told::Never => None,
+        Told::Once(text) => Some(decimal(text).ok_or(MalformedAnswer)?),
+        Told::Often => return Err(MalformedAnswer),
     };
-    let mut encodings = values(fields, "transfer-encoding");
-    let chunked = match (encodings.next(), encodings.next()) {
-        (None, _) => false,
-        (Some(coding), None) if http11 && coding.eq_ignore_ascii_case(b"chunked") => true,
-        _ => return Err(MalformedAnswer),
+    let chunked = match telling.encoding {
+        Told::Never => false,
+        Told::Once(coding) if http11 && coding.eq_ignore_ascii_case(b"chunked") => true,
+        Told::Once(_) | Told::Often => return Err(MalformedAnswer),
     };
     if chunked && length.is_some() {
         return Err(MalformedAnswer);
@@ -144,15 +152,16 @@ pub fn write_head(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, passage: Passage
     }
     // Neither may come with these (RFC 9110 section 8.6, RFC 9112 section 6.1).
     let bare = status < 200 || status == 204;
-    for field in head.fields {
-        let length = field.name.eq_ignore_ascii_case("content-length");
-        let passes = if length { !bare && passage == Passage::AsIs } else { headers::answer_passes(head, field) };
-        if passes {
-            headers::write_field(out, field.name.as_bytes(), field.value);
+    write_passing(out, head.bytes, head.fields, |field| match kind(field.name) {
+        Kind::ContentLength => !bare && passage == Passage::AsIs,
+        Kind::Connection | Kind::Hop | Kind::TransferEncoding => false,
+        Kind::Upgrade => status == 101,
+        Kind::Fixed | Kind::Host | Kind::Owned | Kind::Plain => {
+            !head.connects || !named_in_connection(head.fields, field.name)
         }
-    }
+    });
     // An answer to HEAD tells how the body would have come.
-    let told = head.body == AnswerBody::None && !bare && values(head.fields, "transfer-encoding").next().is_some();
+    let told = head.body == AnswerBody::None && !bare && head.encoded;
     if passage == Passage::Chunked || told {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -171,13 +180,14 @@ mod tests {
     fn read(lines: &str, to_head: bool) -> Result<(u16, AnswerBody, bool), MalformedAnswer> {
         let text = format!("{lines}\r\n\r\n");
         let mut slots = [httparse::EMPTY_HEADER; 8];
-        parse(text.as_bytes(), &mut slots, to_head).map(|head| (head.status, head.body, head.reusable))
+        let head = parse(text.as_bytes(), &mut slots, to_head)?.unwrap();
+        Ok((head.status, head.body, head.reusable))
     }
 
     fn written(lines: &str, to_head: bool, client: Version, connection: Connection) -> String {
         let text = format!("{lines}\r\n\r\n");
         let mut slots = [httparse::EMPTY_HEADER; 8];
-        let head = parse(text.as_bytes(), &mut slots, to_head).unwrap();
+        let head = parse(text.as_bytes(), &mut slots, to_head).unwrap().unwrap();
         let mut out = Vec::new();
         write_head(&mut out, &head, passage(head.body, client), connection);
         String::from_utf8(out).unwrap()

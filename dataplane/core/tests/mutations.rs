@@ -7,7 +7,7 @@ use pinfold_core::chunked::{Decoder, Piece};
 use pinfold_core::headers::{client_lines, write_request, Client};
 use pinfold_core::request::{self, Field};
 use pinfold_core::response::{self, passage, Connection};
-use pinfold_core::{framing::Version, headers};
+use pinfold_core::{fields, framing::Version};
 
 /// Numbers that look random (xorshift64).
 struct Dice(u64);
@@ -107,7 +107,7 @@ fn an_answer_that_passes_is_read_the_same_by_the_client() {
         let bytes = dice.mutate(ANSWERS[round % ANSWERS.len()]);
         let to_head = round % 5 == 0;
         let mut slots = [httparse::EMPTY_HEADER; 64];
-        let Some(Ok(head)) = first_head(&bytes).map(|head| response::parse(head, &mut slots, to_head)) else {
+        let Some(Ok(Some(head))) = first_head(&bytes).map(|head| response::parse(head, &mut slots, to_head)) else {
             continue;
         };
         passed += 1;
@@ -116,10 +116,10 @@ fn an_answer_that_passes_is_read_the_same_by_the_client() {
         response::write_head(&mut out, &head, how, Connection::Silent);
         let mut again = [httparse::EMPTY_HEADER; 64];
         assert_eq!(request::head_length(&out), Some(out.len()), "one head, and nothing behind it: {bytes:?}");
-        let read = response::parse(&out, &mut again, to_head).unwrap_or_else(|_| panic!("{bytes:?} became {out:?}"));
+        let Ok(Some(read)) = response::parse(&out, &mut again, to_head) else { panic!("{bytes:?} became {out:?}") };
         assert_eq!(read.status, head.status);
         assert_eq!(passage(read.body, Version::Http11), how, "{bytes:?}");
-        assert_eq!(headers::options(read.fields).count(), 0, "{bytes:?}");
+        assert_eq!(fields::options(read.fields).count(), 0, "{bytes:?}");
     }
     assert!(passed > ROUNDS / 20, "only {passed} passed: the mutations test nothing");
 }

@@ -45,6 +45,16 @@ struct Begun {
     stays: bool,
 }
 
+/// What the bytes at hand were.
+enum Translated {
+    /// The head that counts; it stands in `out`.
+    Final(Begun),
+    /// A head that another one follows; it stands in `out`.
+    Interim,
+    /// No whole head.
+    Partial,
+}
+
 /// Relay the answer.
 ///
 /// # Errors
@@ -52,9 +62,9 @@ struct Begun {
 pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<Ended, Failed> {
     let buffers = &exchange.client.core.buffers;
     let mut buffer = Buffer::new(buffers);
-    let first = read_head(exchange, connection, &mut buffer).await?;
+    read_more(exchange, connection, &mut buffer).await?;
     let mut out = buffers.scratch();
-    let relayed = relay_head(exchange, connection, &mut buffer, (first, &mut out)).await;
+    let relayed = relay_head(exchange, connection, &mut buffer, &mut out).await;
     let ended = match relayed {
         Ok(begun) if begun.status == 101 => {
             exchange.tally.status.set(begun.status);
@@ -72,48 +82,60 @@ pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<E
     ended
 }
 
-/// Go through heads, the first of which has that length, until the one that counts; it is left in `out` for the client.
+/// Go through heads until the one that counts; it is left in `out` for the client.
 async fn relay_head(
     exchange: &Exchange<'_>,
     connection: &Connection,
     buffer: &mut Buffer,
-    (mut length, out): (usize, &mut Vec<u8>),
+    out: &mut Vec<u8>,
 ) -> Result<Begun, Failed> {
-    for _ in 0..INTERIM_MOST {
-        let begun = translate(exchange, buffer.filled().get(..length).unwrap_or_default(), out);
-        buffer.consume(length);
-        match begun.map_err(Failed::begun)? {
-            Some(begun) => return Ok(begun),
-            None if exchange.facts.version == Version::Http11 => write(exchange, out).await?,
-            None => {} // HTTP/1.0 knows none (RFC 9110 section 15.2).
+    let (mut interim, mut known) = (0, 0);
+    loop {
+        // Whole at first sight, as a rule; once it was not, its end is looked for before it is read again.
+        let whole = known == 0 || request::head_bound(buffer.filled(), known).is_some();
+        let translated = if whole { translate(exchange, buffer, out) } else { Ok(Translated::Partial) };
+        match translated.map_err(Failed::begun)? {
+            Translated::Final(begun) => return Ok(begun),
+            Translated::Interim if interim == INTERIM_MOST => return Err(Failed::begun(Cause::MalformedAnswer)),
+            Translated::Interim => {
+                // HTTP/1.0 knows none (RFC 9110 section 15.2).
+                if exchange.facts.version == Version::Http11 {
+                    write(exchange, out).await?;
+                }
+                out.clear();
+                (interim, known) = (interim + 1, 0);
+                if buffer.is_empty() {
+                    read_more(exchange, connection, buffer).await?;
+                }
+            }
+            Translated::Partial => {
+                known = buffer.filled().len();
+                read_more(exchange, connection, buffer).await?;
+            }
         }
-        out.clear();
-        length = read_head(exchange, connection, buffer).await?;
     }
-    Err(Failed::begun(Cause::MalformedAnswer))
 }
 
-async fn read_head(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buffer) -> Result<usize, Failed> {
-    loop {
-        if let Some(length) = request::head_length(buffer.filled()) {
-            return Ok(length);
+/// Read on in what comes before the body.
+async fn read_more(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buffer) -> Result<(), Failed> {
+    if buffer.is_full() {
+        return Err(Failed::begun(Cause::MalformedAnswer));
+    }
+    let nothing = buffer.is_empty() && !exchange.heard.get();
+    let read =
+        if nothing { wait(exchange, connection, buffer).await? } else { read(exchange, connection, buffer).await };
+    match read {
+        Ok(1..) => {
+            exchange.heard.set(true);
+            arm_silence(exchange);
+            Ok(())
         }
-        if buffer.is_full() {
-            return Err(Failed::begun(Cause::MalformedAnswer));
+        Ok(0) | Err(Stall::Broken) => {
+            let progress = if nothing { Progress::Sent } else { Progress::Begun };
+            Err(Failed { cause: Cause::EndpointClosed, progress })
         }
-        let nothing = buffer.is_empty();
-        let read =
-            if nothing { wait(exchange, connection, buffer).await? } else { read(exchange, connection, buffer).await };
-        match read {
-            Ok(1..) if nothing => arm_silence(exchange),
-            Ok(1..) => {}
-            Ok(0) | Err(Stall::Broken) => {
-                let progress = if nothing { Progress::Sent } else { Progress::Begun };
-                return Err(Failed { cause: Cause::EndpointClosed, progress });
-            }
-            Err(Stall::Interrupted(_)) => {
-                return Err(Failed::begun(if nothing { Cause::FirstByteTimeout } else { Cause::SilenceTimeout }));
-            }
+        Err(Stall::Interrupted(_)) => {
+            Err(Failed::begun(if nothing { Cause::FirstByteTimeout } else { Cause::SilenceTimeout }))
         }
     }
 }
@@ -145,9 +167,10 @@ async fn wait(
     .await
 }
 
-/// The head in `bytes` as the client is to get it, appended to `out`; None if another one follows.
-fn translate(exchange: &Exchange<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<Begun>, Cause> {
+/// Use up the head that the buffer begins with, and append to `out` what the client is to get for it.
+fn translate(exchange: &Exchange<'_>, buffer: &mut Buffer, out: &mut Vec<u8>) -> Result<Translated, Cause> {
     let facts = &exchange.facts;
+    let bytes = buffer.filled();
     let mut few = [httparse::EMPTY_HEADER; FIELDS_FEW];
     let mut many: [Field<'_>; FIELDS_MOST];
     let parsed = match response::parse(bytes, &mut few, facts.to_head) {
@@ -157,17 +180,20 @@ fn translate(exchange: &Exchange<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Result
         }
         parsed => parsed,
     };
-    let head = parsed.map_err(|_| Cause::MalformedAnswer)?;
-    if head.interim() {
+    let Some(head) = parsed.map_err(|_| Cause::MalformedAnswer)? else { return Ok(Translated::Partial) };
+    let used = head.bytes.len();
+    let translated = if head.interim() {
         response::write_head(out, &head, Passage::AsIs, response::Connection::Silent);
-        return Ok(None);
-    }
-    if head.status == 101 && !facts.upgrade {
+        Translated::Interim
+    } else if head.status == 101 && !facts.upgrade {
         return Err(Cause::MalformedAnswer);
-    }
-    let begun = begin(exchange, &head);
-    response::write_head(out, &head, begun.passage, connection_field(facts.version, &begun));
-    Ok(Some(begun))
+    } else {
+        let begun = begin(exchange, &head);
+        response::write_head(out, &head, begun.passage, connection_field(facts.version, &begun));
+        Translated::Final(begun)
+    };
+    buffer.consume(used);
+    Ok(translated)
 }
 
 fn begin(exchange: &Exchange<'_>, head: &AnswerHead<'_, '_>) -> Begun {

@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// What a head says, once its bytes are gone.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
+    /// Bytes of the head.
+    pub head_bytes: usize,
     /// Version of the client.
     pub version: Version,
     /// Where the body ends.
@@ -58,6 +60,8 @@ pub struct Exchange<'a> {
     pub facts: Facts,
     /// What is counted.
     pub tally: Tally,
+    /// Whether something of an answer has come.
+    pub heard: Cell<bool>,
 }
 
 impl Exchange<'_> {

@@ -16,6 +16,7 @@ use pinfold_core::framing::{Body, FramingError, Version};
 use pinfold_core::headers::{self, client_lines};
 use pinfold_core::request::{self, Field, Head, HeadError};
 use pinfold_core::retry;
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
@@ -123,7 +124,7 @@ async fn turn(client: &Client, buffer: &mut Buffer) -> Next {
     }
 }
 
-/// Wait for a whole head; its length.
+/// Wait for a whole head; a bound of its length, see [`request::head_bound`].
 async fn read_head(client: &Client, buffer: &mut Buffer) -> Result<usize, NoHead> {
     let (timeouts, head_bytes) = match client.core.table().listener(client.key) {
         Some(listener) if !client.core.stopping() => (listener.timeouts.clone(), listener.limits.head_bytes),
@@ -141,24 +142,22 @@ async fn read_head(client: &Client, buffer: &mut Buffer) -> Result<usize, NoHead
     if buffer.filled().starts_with(b"\r\n") {
         buffer.consume(2); // Some clients send one too many behind a body (RFC 9112 section 2.2).
     }
-    let mut armed = false;
+    let mut known = 0;
     loop {
         let filled = buffer.filled();
-        let length = request::head_length(filled);
-        let bytes = length.unwrap_or(filled.len());
-        if bytes as u64 > head_bytes || (length.is_none() && buffer.is_full()) {
-            return Err(NoHead::Refused(Cause::HeadTooLarge));
+        if let Some(bound) = request::head_bound(filled, known) {
+            return Ok(bound);
         }
-        if let Some(length) = length {
-            return Ok(length);
+        if filled.len() as u64 > head_bytes || buffer.is_full() {
+            return Err(NoHead::Refused(Cause::HeadTooLarge));
         }
         if !request::may_become_head(filled) {
             return Err(NoHead::Refused(Cause::MalformedHead));
         }
-        if !armed {
+        if known == 0 {
             client.watch.arm_ms(timeouts.head_ms);
-            armed = true;
         }
+        known = filled.len();
         match client.peer.read(buffer, &client.watch).await {
             Ok(1..) => {}
             Err(Stall::Interrupted(Interrupt::Deadline)) => return Err(NoHead::Refused(Cause::HeadTimeout)),
@@ -167,21 +166,23 @@ async fn read_head(client: &Client, buffer: &mut Buffer) -> Result<usize, NoHead
     }
 }
 
-/// Serve the request whose head is the first `length` bytes of the buffer.
-async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, length: usize) -> Next {
+/// Serve the request whose head is within the first `bound` bytes of the buffer.
+async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, bound: usize) -> Next {
     let (table, listener) = at;
     let began = clock::now();
     count(&listener.counters.requests);
     let buffers = &client.core.buffers;
     let (mut line, mut head) = (line_of(client), buffers.scratch());
-    let bytes = buffer.filled().get(..length).unwrap_or_default();
+    let bytes = buffer.filled().get(..bound).unwrap_or_default();
     let prepared = prepare(client, listener, bytes, (&mut line, &mut head));
-    buffer.consume(length);
+    // Where a head ends that could not be read does not matter: nothing more is read on its connection.
+    let facts = prepared.as_ref().map_or_else(|(_, facts)| *facts, |(facts, ..)| Some(*facts));
+    buffer.consume(facts.map_or(bound, |facts| facts.head_bytes));
     let tally = Tally::default();
     let (next, cause, route) = match prepared {
         Ok((facts, route, place)) => match table.pools.get(place) {
             Some(pool) => {
-                let exchange = Exchange { client, listener, pool, facts, tally };
+                let exchange = Exchange { client, listener, pool, facts, tally, heard: Cell::new(false) };
                 let outcome = forward(&exchange, &mut head, buffer).await;
                 let next = finish(&exchange, outcome).await;
                 let pool = Some(&*pool.name);
@@ -234,6 +235,7 @@ fn prepare(
 
 fn facts_of(head: &Head<'_, '_>) -> Facts {
     Facts {
+        head_bytes: head.bytes.len(),
         version: head.version,
         body: head.body,
         to_head: head.method == "HEAD",
@@ -246,6 +248,9 @@ fn facts_of(head: &Head<'_, '_>) -> Facts {
 /// What the listener has to say to a head.
 fn judge(listener: &Listener, head: &Head<'_, '_>) -> Result<(), Cause> {
     let limits = &listener.limits;
+    if head.bytes.len() as u64 > limits.head_bytes {
+        return Err(Cause::HeadTooLarge);
+    }
     if head.fields.len() as u64 > limits.headers {
         return Err(Cause::TooManyFields);
     }
