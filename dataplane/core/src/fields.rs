@@ -25,32 +25,57 @@ pub enum Kind {
     Upgrade,
 }
 
-/// What the name makes of a field. Names are told apart by their length first: most differ from all of these in it.
+/// What the name makes of a field. Most names are told from all of these by their length and first letter.
 pub fn kind(name: &str) -> Kind {
-    let is = |other: &str| name.eq_ignore_ascii_case(other);
-    let found = match name.len() {
-        2 if is("te") => Kind::Hop,
-        4 if is("host") => Kind::Host,
-        6 if is("cookie") => Kind::Fixed,
-        7 if is("upgrade") => Kind::Upgrade,
-        7 if is("trailer") => Kind::Hop,
-        9 if is("forwarded") || is("x-real-ip") => Kind::Owned,
-        10 if is("connection") => Kind::Connection,
-        10 if is("keep-alive") => Kind::Hop,
-        13 if is("authorization") => Kind::Fixed,
-        14 if is("content-length") => Kind::ContentLength,
-        15 if is("x-forwarded-for") || is("x-forwarded-ssl") => Kind::Owned,
-        16 if is("x-forwarded-host") || is("x-forwarded-port") => Kind::Owned,
-        16 if is("proxy-connection") => Kind::Hop,
-        17 if is("transfer-encoding") => Kind::TransferEncoding,
-        17 if is("x-forwarded-proto") => Kind::Owned,
-        18 if is("x-forwarded-prefix") || is("x-forwarded-server") => Kind::Owned,
-        _ => Kind::Plain,
+    let bytes = name.as_bytes();
+    let known: &[(&[u8], Kind)] = match (bytes.len(), bytes.first().map(u8::to_ascii_lowercase)) {
+        (2, Some(b't')) => &[(b"te", Kind::Hop)],
+        (4, Some(b'h')) => &[(b"host", Kind::Host)],
+        (6, Some(b'c')) => &[(b"cookie", Kind::Fixed)],
+        (7, Some(b't')) => &[(b"trailer", Kind::Hop)],
+        (7, Some(b'u')) => &[(b"upgrade", Kind::Upgrade)],
+        (9, Some(b'f')) => &[(b"forwarded", Kind::Owned)],
+        (9, Some(b'x')) => &[(b"x-real-ip", Kind::Owned)],
+        (10, Some(b'c')) => &[(b"connection", Kind::Connection)],
+        (10, Some(b'k')) => &[(b"keep-alive", Kind::Hop)],
+        (13, Some(b'a')) => &[(b"authorization", Kind::Fixed)],
+        (14, Some(b'c')) => &[(b"content-length", Kind::ContentLength)],
+        (15, Some(b'x')) => &[(b"x-forwarded-for", Kind::Owned), (b"x-forwarded-ssl", Kind::Owned)],
+        (16, Some(b'p')) => &[(b"proxy-connection", Kind::Hop)],
+        (16, Some(b'x')) => &[(b"x-forwarded-host", Kind::Owned), (b"x-forwarded-port", Kind::Owned)],
+        (17, Some(b't')) => &[(b"transfer-encoding", Kind::TransferEncoding)],
+        (17, Some(b'x')) => &[(b"x-forwarded-proto", Kind::Owned)],
+        (18, Some(b'x')) => &[(b"x-forwarded-prefix", Kind::Owned), (b"x-forwarded-server", Kind::Owned)],
+        _ => &[],
     };
-    if found == Kind::Plain && name.contains('_') && kind(&name.replace('_', "-")) != Kind::Plain {
-        return Kind::Owned;
+    let spelt = known.iter().find_map(|(canonical, kind)| Some((spelling(bytes, canonical)?, *kind)));
+    match spelt {
+        None => Kind::Plain,
+        Some((Spelling::Own, kind)) => kind,
+        // Programs that turn `-` and `_` into the same variable take it for the field it is not.
+        Some((Spelling::Alias, _)) => Kind::Owned,
     }
-    found
+}
+
+/// How a name spells a canonical one.
+enum Spelling {
+    /// With `_` somewhere for `-`.
+    Alias,
+    /// But for case as it is.
+    Own,
+}
+
+/// None if it does not spell it; both are of the same length.
+fn spelling(name: &[u8], canonical: &[u8]) -> Option<Spelling> {
+    let mut spelling = Spelling::Own;
+    for (byte, wanted) in name.iter().zip(canonical) {
+        match byte.to_ascii_lowercase() {
+            byte if byte == *wanted => {}
+            b'_' if *wanted == b'-' => spelling = Spelling::Alias,
+            _ => return None,
+        }
+    }
+    Some(spelling)
 }
 
 /// Whether one of these fields is `Connection` with an option that names this field.
@@ -62,6 +87,34 @@ pub fn named_in_connection(fields: &[Field<'_>], name: &str) -> bool {
 pub fn options<'a: 'f, 'f>(fields: &'f [Field<'a>]) -> impl Iterator<Item = &'a [u8]> + 'f {
     let connections = fields.iter().filter(|field| kind(field.name) == Kind::Connection);
     connections.flat_map(|field| field.value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii)
+}
+
+/// What the `Connection` fields of a message say, read once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `close`
+    pub close: bool,
+    /// `keep-alive`
+    pub keep_alive: bool,
+    /// `upgrade`
+    pub upgrade: bool,
+    /// Something else: the name of a field that ends here, as a rule.
+    pub others: bool,
+}
+
+impl Options {
+    /// Take in the value of another `Connection` field.
+    pub fn add(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            match option.len() {
+                0 => {}
+                5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                _ => self.others = true,
+            }
+        }
+    }
 }
 
 /// One field as a line, appended to `out`.
@@ -111,9 +164,22 @@ mod tests {
             ("X_Custom", Kind::Plain),
             ("Accept", Kind::Plain),
             ("", Kind::Plain),
+            ("Hose", Kind::Plain),
+            ("X-Forwarded_Fox", Kind::Plain),
         ] {
             assert_eq!(kind(name), wanted, "{name}");
         }
+    }
+
+    #[test]
+    fn options_of_connection_are_read_once() {
+        let mut options = Options::default();
+        for value in [b"close , Keep-Alive".as_slice(), b"", b" ,UPGRADE,"] {
+            options.add(value);
+        }
+        assert_eq!(options, Options { close: true, keep_alive: true, upgrade: true, others: false });
+        options.add(b"close, X-Drop");
+        assert!(options.others);
     }
 
     #[test]

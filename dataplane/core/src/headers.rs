@@ -1,7 +1,7 @@
 //! Which fields of a request go on to the endpoint, and which the proxy sets itself. A client's copies of what the proxy
 //! owns go first, ours come last, so a client can neither forge them nor strip them by naming them in `Connection`.
 
-use crate::fields::{kind, named_in_connection, options, write_field, write_passing, Kind};
+use crate::fields::{kind, named_in_connection, write_field, write_passing, Kind};
 use crate::framing::{Body, Version};
 use crate::request::{Field, Head};
 use std::net::IpAddr;
@@ -61,23 +61,21 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address
 /// None beside a body, which could not be told from what the other protocol says. None for `h2c`: an endpoint that takes
 /// it up would answer requests that no route has seen.
 pub fn upgrade<'a>(head: &Head<'a, '_>) -> Option<&'a [u8]> {
-    if !head.connects {
-        return None; // Without `Connection` nothing is asked for.
+    if !head.options.upgrade {
+        return None;
     }
     let mut protocols = head.fields.iter().filter(|field| kind(field.name) == Kind::Upgrade).map(|field| field.value);
     let (protocol, None) = (protocols.next()?, protocols.next()) else { return None };
-    let asked = options(head.fields).any(|option| option.eq_ignore_ascii_case(b"upgrade"));
     let bare = head.version == Version::Http11 && head.body == Body::Length(0);
     let h2c = protocol.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    (asked && bare && !h2c && !protocol.is_empty()).then_some(protocol)
+    (bare && !h2c && !protocol.is_empty()).then_some(protocol)
 }
 
 /// Whether the client wants its connection to stay open behind the answer (RFC 9112 section 9.3).
 pub fn client_stays(head: &Head<'_, '_>) -> bool {
-    let says = |word: &[u8]| head.connects && options(head.fields).any(|option| option.eq_ignore_ascii_case(word));
     match head.version {
-        Version::Http11 => !says(b"close"),
-        Version::Http10 => says(b"keep-alive") && !says(b"close"),
+        Version::Http11 => !head.options.close,
+        Version::Http10 => head.options.keep_alive && !head.options.close,
     }
 }
 
@@ -86,7 +84,7 @@ fn passes(head: &Head<'_, '_>, field: &Field<'_>) -> bool {
     match kind(field.name) {
         Kind::Connection | Kind::Hop | Kind::Owned | Kind::TransferEncoding | Kind::Upgrade => false,
         Kind::ContentLength | Kind::Fixed | Kind::Host => true,
-        Kind::Plain => !head.connects || !named_in_connection(head.fields, field.name),
+        Kind::Plain => !head.options.others || !named_in_connection(head.fields, field.name),
     }
 }
 

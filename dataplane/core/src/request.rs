@@ -1,6 +1,6 @@
 //! A request head, read once and strictly (RFC 9112 sections 2 to 5). What comes out borrows from the bytes that came in.
 
-use crate::fields::{kind, Kind};
+use crate::fields::{kind, Kind, Options};
 use crate::framing::{self, Body, FramingError, Told, Version};
 use memchr::memmem;
 use std::sync::LazyLock;
@@ -47,15 +47,20 @@ pub struct Head<'a, 'f> {
     pub fields: &'f [Field<'a>],
     /// Where the body ends.
     pub body: Body,
-    /// Whether there is a `Connection` field.
-    pub connects: bool,
+    /// What `Connection` says.
+    pub options: Options,
 }
 
 impl<'a> Head<'a, '_> {
     /// The path of the target, without query, as received.
     pub fn path(&self) -> &'a str {
-        let target = if self.target.starts_with('/') { self.target } else { path_of_absolute(self.target) };
-        memchr::memchr(b'?', target.as_bytes()).and_then(|end| target.get(..end)).unwrap_or(target)
+        let query = memchr::memchr(b'?', self.target.as_bytes());
+        let target = query.and_then(|end| self.target.get(..end)).unwrap_or(self.target);
+        if target.starts_with('/') {
+            target
+        } else {
+            path_of_absolute(target)
+        }
     }
 }
 
@@ -111,7 +116,7 @@ pub fn parse<'a, 'f>(bytes: &'a [u8], fields: &'f mut [Field<'a>]) -> Result<Hea
     let host = host(version, &telling.host)?;
     judge_target(method, target, host)?;
     let body = framing::request_body(version, telling.length, telling.encoding).map_err(HeadError::Framing)?;
-    Ok(Head { bytes, method, target, host, version, fields, body, connects: telling.connects })
+    Ok(Head { bytes, method, target, host, version, fields, body, options: telling.options })
 }
 
 /// What the fields say that framing and routing hang on, read in one go.
@@ -120,7 +125,7 @@ pub(crate) struct Telling<'a> {
     pub(crate) host: Told<'a>,
     pub(crate) length: Told<'a>,
     pub(crate) encoding: Told<'a>,
-    pub(crate) connects: bool,
+    pub(crate) options: Options,
 }
 
 impl<'a> Telling<'a> {
@@ -129,7 +134,7 @@ impl<'a> Telling<'a> {
         let mut telling = Self::default();
         for field in fields {
             match kind(field.name) {
-                Kind::Connection => telling.connects = true,
+                Kind::Connection => telling.options.add(field.value),
                 Kind::ContentLength => telling.length.add(field.value),
                 Kind::Host => telling.host.add(field.value),
                 Kind::TransferEncoding => telling.encoding.add(field.value),
@@ -242,6 +247,8 @@ mod tests {
     fn an_absolute_target_must_agree_with_host() {
         let found = parse_whole("GET http://Ex.org/p?q HTTP/1.1\r\nHost: ex.org\r\n\r\n");
         assert_eq!(found.map(|(_, path, _)| path), Ok("/p".to_owned()));
+        let found = parse_whole("GET http://ex.org?x=/admin HTTP/1.1\r\nHost: ex.org\r\n\r\n");
+        assert_eq!(found.map(|(_, path, _)| path), Ok("/".to_owned()));
         assert_eq!(error("GET http://evil/ HTTP/1.1\r\nHost: ex.org"), HeadError::Host);
     }
 

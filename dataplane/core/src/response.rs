@@ -1,7 +1,7 @@
 //! The head of an answer, read as strictly as that of a request (RFC 9112 sections 4 and 6), and how it is written for the
 //! client. Whatever an endpoint and a client could read differently is refused.
 
-use crate::fields::{kind, named_in_connection, options, write_passing, Kind};
+use crate::fields::{kind, named_in_connection, write_passing, Kind};
 use crate::framing::{decimal, Told, Version};
 use crate::request::{straight_lines, Field, Telling};
 
@@ -37,8 +37,8 @@ pub struct AnswerHead<'a, 'f> {
     pub body: AnswerBody,
     /// Whether the endpoint keeps the connection open behind it.
     pub reusable: bool,
-    /// Whether there is a `Connection` field.
-    connects: bool,
+    /// Whether `Connection` names fields.
+    names: bool,
     /// Whether there is a `Transfer-Encoding` field.
     encoded: bool,
 }
@@ -107,13 +107,12 @@ pub fn parse<'a, 'f>(
     let fields: &'f [Field<'a>] = answer.headers;
     let telling = Telling::of(fields).ok_or(MalformedAnswer)?;
     let body = body(status, version == 1, to_head, &telling)?;
-    let connects = telling.connects;
-    let says = |word: &[u8]| connects && options(fields).any(|option| option.eq_ignore_ascii_case(word));
-    let stays = if version == 1 { !says(b"close") } else { says(b"keep-alive") };
+    let options = telling.options;
+    let stays = !options.close && (version == 1 || options.keep_alive);
     let reusable = stays && body != AnswerBody::UntilClose && status != 101;
     let reason = answer.reason.unwrap_or_default();
     let encoded = telling.encoding != Told::Never;
-    Ok(Some(AnswerHead { bytes, status, reason, fields, body, reusable, connects, encoded }))
+    Ok(Some(AnswerHead { bytes, status, reason, fields, body, reusable, names: options.others, encoded }))
 }
 
 /// RFC 9112 section 6.3, with each way to read it twice shut.
@@ -157,7 +156,7 @@ pub fn write_head(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, passage: Passage
         Kind::Connection | Kind::Hop | Kind::TransferEncoding => false,
         Kind::Upgrade => status == 101,
         Kind::Fixed | Kind::Host | Kind::Owned | Kind::Plain => {
-            !head.connects || !named_in_connection(head.fields, field.name)
+            !head.names || !named_in_connection(head.fields, field.name)
         }
     });
     // An answer to HEAD tells how the body would have come.

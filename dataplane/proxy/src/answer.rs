@@ -73,7 +73,9 @@ pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<E
         Ok(begun) => {
             let mut body = Body::new(begun);
             let whole = body.relay(exchange, connection, &mut buffer, &mut out).await;
-            let reusable = begun.reusable && buffer.is_empty() && exchange.tally.uploaded.get();
+            // An endpoint that answered an `Expect` without a 100 may not have read the body, and take it for a request.
+            let read = !exchange.facts.expects || exchange.continued.get();
+            let reusable = begun.reusable && buffer.is_empty() && exchange.tally.uploaded.get() && read;
             whole.map(|()| Ended::Whole { reusable, stays: begun.stays })
         }
         Err(failed) => Err(failed),
@@ -183,6 +185,7 @@ fn translate(exchange: &Exchange<'_>, buffer: &mut Buffer, out: &mut Vec<u8>) ->
     let Some(head) = parsed.map_err(|_| Cause::MalformedAnswer)? else { return Ok(Translated::Partial) };
     let used = head.bytes.len();
     let translated = if head.interim() {
+        exchange.continued.set(exchange.continued.get() || head.status == 100);
         response::write_head(out, &head, Passage::AsIs, response::Connection::Silent);
         Translated::Interim
     } else if head.status == 101 && !facts.upgrade {

@@ -25,6 +25,8 @@ pub struct Facts {
     pub idempotent: bool,
     /// The client keeps its connection open.
     pub stays: bool,
+    /// It waits for a `100` before it sends its body, or says so.
+    pub expects: bool,
     /// It asks to switch to another protocol, and that was passed on.
     pub upgrade: bool,
 }
@@ -62,6 +64,8 @@ pub struct Exchange<'a> {
     pub tally: Tally,
     /// Whether something of an answer has come.
     pub heard: Cell<bool>,
+    /// Whether the endpoint has said that it reads the body: `100`, for a client that expects it.
+    pub continued: Cell<bool>,
 }
 
 impl Exchange<'_> {

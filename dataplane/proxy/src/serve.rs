@@ -182,7 +182,15 @@ async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, 
     let (next, cause, route) = match prepared {
         Ok((facts, route, place)) => match table.pools.get(place) {
             Some(pool) => {
-                let exchange = Exchange { client, listener, pool, facts, tally, heard: Cell::new(false) };
+                let exchange = Exchange {
+                    client,
+                    listener,
+                    pool,
+                    facts,
+                    tally,
+                    heard: Cell::new(false),
+                    continued: Cell::new(false),
+                };
                 let outcome = forward(&exchange, &mut head, buffer).await;
                 let next = finish(&exchange, outcome).await;
                 let pool = Some(&*pool.name);
@@ -241,6 +249,7 @@ fn facts_of(head: &Head<'_, '_>) -> Facts {
         to_head: head.method == "HEAD",
         idempotent: retry::idempotent(head.method),
         stays: headers::client_stays(head),
+        expects: head.body != Body::Length(0) && request::values(head.fields, "expect").next().is_some(),
         upgrade: headers::upgrade(head).is_some(),
     }
 }
