@@ -124,20 +124,61 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     }
 }
 
-/// Append the lines of the fields that `pass`, as they stand in the `head` that all of them are part of. Lines that follow
-/// one another are copied together.
-pub fn write_passing(out: &mut Vec<u8>, head: &[u8], fields: &[Field<'_>], pass: impl Fn(&Field<'_>) -> bool) {
-    let place = |field: &Field<'_>| field.name.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+/// Where a field begins in the bytes it was read from.
+fn place(bytes: &[u8], field: &Field<'_>) -> usize {
+    field.name.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr())
+}
+
+/// Whether every line of a head ends in CRLF. httparse takes a bare LF for a line end; RFC 9112 section 2.2 lets us, and
+/// smuggling forbids it.
+pub(crate) fn straight(bytes: &[u8], fields: &[Field<'_>]) -> bool {
+    let ends_before = |at: usize| at.checked_sub(2).and_then(|start| bytes.get(start..at)) == Some(b"\r\n");
+    fields.iter().all(|field| ends_before(place(bytes, field))) && bytes.ends_with(b"\r\n\r\n")
+}
+
+/// Which of the first fields of a head end at the proxy, told once; what comes behind them is told anew each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ending(u64);
+
+impl Ending {
+    pub(crate) fn add(&mut self, index: usize) {
+        self.0 |= u32::try_from(index).ok().and_then(|index| 1u64.checked_shl(index)).unwrap_or(0);
+    }
+
+    /// This, unless there is more to it than names tell; then everything is to be told anew.
+    pub(crate) fn unless(self, more: bool) -> Option<Self> {
+        (!more).then_some(self)
+    }
+
+    /// Whether the field of this place ends here; `slow` tells it for those that were not noted.
+    fn has(self, index: usize, slow: impl Fn() -> bool) -> bool {
+        match u32::try_from(index).ok().and_then(|index| self.0.checked_shr(index)) {
+            Some(rest) => rest & 1 == 1,
+            None => slow(),
+        }
+    }
+}
+
+/// Append the lines of the fields that do not end here, as they stand in the `head` that all of them are part of. Lines
+/// that follow one another are copied together.
+pub(crate) fn write_passing(
+    out: &mut Vec<u8>,
+    head: &[u8],
+    fields: &[Field<'_>],
+    ending: Option<Ending>,
+    ends: impl Fn(&Field<'_>) -> bool,
+) {
     let end = head.len().saturating_sub(2); // Behind the fields stands the empty line.
     let mut run: Option<usize> = None;
-    for field in fields {
-        match (run, pass(field)) {
-            (None, true) => run = Some(place(field)),
-            (Some(start), false) => {
-                out.extend_from_slice(head.get(start..place(field)).unwrap_or_default());
+    for (index, field) in fields.iter().enumerate() {
+        let ended = ending.map_or_else(|| ends(field), |ending| ending.has(index, || ends(field)));
+        match (run, ended) {
+            (None, false) => run = Some(place(head, field)),
+            (Some(start), true) => {
+                out.extend_from_slice(head.get(start..place(head, field)).unwrap_or_default());
                 run = None;
             }
-            (None, false) | (Some(_), true) => {}
+            (None, true) | (Some(_), false) => {}
         }
     }
     if let Some(start) = run {
@@ -182,20 +223,56 @@ mod tests {
         assert!(options.others);
     }
 
+    fn read<'a, 'f>(head: &'a [u8], slots: &'f mut [Field<'a>]) -> &'f [Field<'a>] {
+        let mut request = httparse::Request::new(slots);
+        request.parse(head).unwrap();
+        request.headers
+    }
+
     #[test]
     fn what_passes_is_copied_as_it_stands() {
         let head = b"GET / HTTP/1.1\r\nA: 1\r\nDrop: x\r\nB:2 \r\nC: 3\r\nDrop: y\r\n\r\n";
         let mut slots = [httparse::EMPTY_HEADER; 8];
-        let mut request = httparse::Request::new(&mut slots);
-        request.parse(head).unwrap();
-        let mut out = Vec::new();
-        write_passing(&mut out, head, request.headers, |field| field.name != "Drop");
-        assert_eq!(out, b"A: 1\r\nB:2 \r\nC: 3\r\n");
-        out.clear();
-        write_passing(&mut out, head, request.headers, |_| true);
-        assert_eq!(out, &head[16..head.len() - 2]);
-        out.clear();
-        write_passing(&mut out, head, request.headers, |_| false);
-        assert!(out.is_empty());
+        let fields = read(head, &mut slots);
+        for (wanted, ends) in [
+            (b"A: 1\r\nB:2 \r\nC: 3\r\n".as_slice(), [1, 4].as_slice()),
+            (&head[16..head.len() - 2], &[]),
+            (b"", &[0, 1, 2, 3, 4]),
+        ] {
+            let (mut ending, mut out) = (Ending::default(), Vec::new());
+            ends.iter().for_each(|&index| ending.add(index));
+            write_passing(&mut out, head, fields, Some(ending), |_| unreachable!());
+            assert_eq!(out, wanted);
+        }
+    }
+
+    #[test]
+    fn fields_behind_the_first_sixty_four_are_judged_too() {
+        let lines: String =
+            (0..80).map(|index| format!("X-{}: 1\r\n", if index == 70 { "Drop" } else { "Keep" })).collect();
+        let head = format!("GET / HTTP/1.1\r\n{lines}\r\n");
+        let mut slots = [httparse::EMPTY_HEADER; 100];
+        let fields = read(head.as_bytes(), &mut slots);
+        let (mut ending, mut out) = (Ending::default(), Vec::new());
+        ending.add(70);
+        write_passing(&mut out, head.as_bytes(), fields, Some(ending), |field| field.name == "X-Drop");
+        assert_eq!(out.len(), lines.len() - "X-Drop: 1\r\n".len());
+    }
+
+    #[test]
+    fn a_line_that_ends_otherwise_than_in_crlf_is_seen() {
+        for (head, wanted) in [
+            (b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\r\n".as_slice(), true),
+            (b"GET / HTTP/1.1\r\n\r\n", true),
+            (b"GET / HTTP/1.1\nA: 1\r\nB: 2\r\n\r\n", false),
+            (b"GET / HTTP/1.1\r\nA: 1\nB: 2\r\n\r\n", false),
+            (b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\n\r\n", false),
+            (b"GET / HTTP/1.1\r\nA: 1\r\nB: 2\r\n\n", false),
+            (b"GET / HTTP/1.1\n\r\n", false),
+            (b"GET / HTTP/1.1\r\n\n", false),
+        ] {
+            let mut slots = [httparse::EMPTY_HEADER; 8];
+            assert_eq!(straight(head, read(head, &mut slots)), wanted, "{:?}", String::from_utf8_lossy(head));
+        }
     }
 }

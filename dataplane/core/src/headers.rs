@@ -39,7 +39,11 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address
     for part in [head.method, " ", head.target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
-    write_passing(out, head.bytes, head.fields, |field| passes(head, field));
+    let ends = |field: &Field<'_>| {
+        let kind = kind(field.name);
+        ends(kind) || (kind == Kind::Plain && head.options.others && named_in_connection(head.fields, field.name))
+    };
+    write_passing(out, head.bytes, head.fields, head.ending.unless(head.options.others), ends);
     if head.host.is_empty() {
         write_field(out, b"Host", address.as_bytes());
     } else {
@@ -79,12 +83,11 @@ pub fn client_stays(head: &Head<'_, '_>) -> bool {
     }
 }
 
-/// Whether the field of a request goes on to the endpoint as it is.
-fn passes(head: &Head<'_, '_>, field: &Field<'_>) -> bool {
-    match kind(field.name) {
-        Kind::Connection | Kind::Hop | Kind::Owned | Kind::TransferEncoding | Kind::Upgrade => false,
-        Kind::ContentLength | Kind::Fixed | Kind::Host => true,
-        Kind::Plain => !head.options.others || !named_in_connection(head.fields, field.name),
+/// Whether a field of a request ends here, by its name alone.
+pub(crate) fn ends(kind: Kind) -> bool {
+    match kind {
+        Kind::Connection | Kind::Hop | Kind::Owned | Kind::TransferEncoding | Kind::Upgrade => true,
+        Kind::ContentLength | Kind::Fixed | Kind::Host | Kind::Plain => false,
     }
 }
 
@@ -97,8 +100,11 @@ mod tests {
         let text = format!("GET / HTTP/1.1\r\nHost: ex.org:8772\r\n{fields}\r\n");
         let mut slots = [httparse::EMPTY_HEADER; 32];
         let head = request::parse(text.as_bytes(), &mut slots).unwrap();
-        let passed = head.fields.iter().filter(|field| passes(&head, field)).map(|field| field.name.to_owned());
-        passed.collect()
+        let mut out = Vec::new();
+        write_request(&mut out, &head, b"", "127.0.0.1");
+        let mut again = [httparse::EMPTY_HEADER; 32];
+        let names = request::parse(&out, &mut again).unwrap().fields.iter().map(|field| field.name.to_owned());
+        names.filter(|name| name != "X-Forwarded-Host").collect()
     }
 
     #[test]

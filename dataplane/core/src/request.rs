@@ -1,7 +1,8 @@
 //! A request head, read once and strictly (RFC 9112 sections 2 to 5). What comes out borrows from the bytes that came in.
 
-use crate::fields::{kind, Kind, Options};
+use crate::fields::{kind, straight, Ending, Kind, Options};
 use crate::framing::{self, Body, FramingError, Told, Version};
+use crate::headers;
 use memchr::memmem;
 use std::sync::LazyLock;
 
@@ -49,6 +50,7 @@ pub struct Head<'a, 'f> {
     pub body: Body,
     /// What `Connection` says.
     pub options: Options,
+    pub(crate) ending: Ending,
 }
 
 impl<'a> Head<'a, '_> {
@@ -106,17 +108,18 @@ pub fn parse<'a, 'f>(bytes: &'a [u8], fields: &'f mut [Field<'a>]) -> Result<Hea
         _ => return Err(HeadError::Malformed),
     };
     let bytes = bytes.get(..used).ok_or(HeadError::Malformed)?;
-    if !straight_lines(bytes) {
-        return Err(HeadError::Malformed);
-    }
     let (Some(method), Some(target)) = (request.method, request.path) else { return Err(HeadError::Malformed) };
     let version = if request.version == Some(1) { Version::Http11 } else { Version::Http10 };
     let fields: &'f [Field<'a>] = request.headers;
-    let telling = Telling::of(fields).ok_or(HeadError::Malformed)?;
+    // httparse skips empty lines before the request line.
+    if !bytes.starts_with(method.as_bytes()) || !straight(bytes, fields) {
+        return Err(HeadError::Malformed);
+    }
+    let telling = Telling::of(fields, headers::ends).ok_or(HeadError::Malformed)?;
     let host = host(version, &telling.host)?;
     judge_target(method, target, host)?;
     let body = framing::request_body(version, telling.length, telling.encoding).map_err(HeadError::Framing)?;
-    Ok(Head { bytes, method, target, host, version, fields, body, options: telling.options })
+    Ok(Head { bytes, method, target, host, version, fields, body, options: telling.options, ending: telling.ending })
 }
 
 /// What the fields say that framing and routing hang on, read in one go.
@@ -126,14 +129,19 @@ pub(crate) struct Telling<'a> {
     pub(crate) length: Told<'a>,
     pub(crate) encoding: Told<'a>,
     pub(crate) options: Options,
+    pub(crate) ending: Ending,
 }
 
 impl<'a> Telling<'a> {
-    /// None if a field has no name.
-    pub(crate) fn of(fields: &[Field<'a>]) -> Option<Self> {
+    /// None if a field has no name; `ends` tells which kinds end at the proxy.
+    pub(crate) fn of(fields: &[Field<'a>], ends: impl Fn(Kind) -> bool) -> Option<Self> {
         let mut telling = Self::default();
-        for field in fields {
-            match kind(field.name) {
+        for (index, field) in fields.iter().enumerate() {
+            let kind = kind(field.name);
+            if ends(kind) {
+                telling.ending.add(index);
+            }
+            match kind {
                 Kind::Connection => telling.options.add(field.value),
                 Kind::ContentLength => telling.length.add(field.value),
                 Kind::Host => telling.host.add(field.value),
@@ -151,9 +159,8 @@ pub fn values<'a, 'f>(fields: &'f [Field<'a>], name: &'f str) -> impl Iterator<I
     fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
 }
 
-/// Whether every line ends in CRLF, and none is folded. httparse takes a bare LF for a line end; RFC 9112 section 2.2 lets
-/// us, and smuggling forbids it.
-pub(crate) fn straight_lines(bytes: &[u8]) -> bool {
+/// Whether every line so far ends in CRLF, and none is folded.
+fn straight_lines(bytes: &[u8]) -> bool {
     let follows = bytes.iter().zip(bytes.iter().skip(1));
     // Without a branch, so that many bytes are judged at once.
     let crooked = follows.fold(0u8, |crooked, (&one, &next)| {

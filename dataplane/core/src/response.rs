@@ -1,9 +1,9 @@
 //! The head of an answer, read as strictly as that of a request (RFC 9112 sections 4 and 6), and how it is written for the
 //! client. Whatever an endpoint and a client could read differently is refused.
 
-use crate::fields::{kind, named_in_connection, write_passing, Kind};
+use crate::fields::{kind, named_in_connection, straight, write_passing, Ending, Kind};
 use crate::framing::{decimal, Told, Version};
-use crate::request::{straight_lines, Field, Telling};
+use crate::request::{Field, Telling};
 
 /// Where the body of an answer ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct AnswerHead<'a, 'f> {
     names: bool,
     /// Whether there is a `Transfer-Encoding` field.
     encoded: bool,
+    ending: Ending,
 }
 
 impl AnswerHead<'_, '_> {
@@ -99,20 +100,38 @@ pub fn parse<'a, 'f>(
         Err(_) => return Err(MalformedAnswer),
     };
     let bytes = bytes.get(..used).ok_or(MalformedAnswer)?;
-    // httparse skips empty lines before the status line.
-    if !straight_lines(bytes) || !bytes.starts_with(b"HTTP/1.") {
-        return Err(MalformedAnswer);
-    }
     let (Some(status @ 100..), Some(version)) = (answer.code, answer.version) else { return Err(MalformedAnswer) };
     let fields: &'f [Field<'a>] = answer.headers;
-    let telling = Telling::of(fields).ok_or(MalformedAnswer)?;
+    // httparse skips empty lines before the status line.
+    if !bytes.starts_with(b"HTTP/1.") || !straight(bytes, fields) {
+        return Err(MalformedAnswer);
+    }
+    let telling = Telling::of(fields, ends).ok_or(MalformedAnswer)?;
     let body = body(status, version == 1, to_head, &telling)?;
     let options = telling.options;
     let stays = !options.close && (version == 1 || options.keep_alive);
     let reusable = stays && body != AnswerBody::UntilClose && status != 101;
     let reason = answer.reason.unwrap_or_default();
     let encoded = telling.encoding != Told::Never;
-    Ok(Some(AnswerHead { bytes, status, reason, fields, body, reusable, names: options.others, encoded }))
+    Ok(Some(AnswerHead {
+        bytes,
+        status,
+        reason,
+        fields,
+        body,
+        reusable,
+        names: options.others,
+        encoded,
+        ending: telling.ending,
+    }))
+}
+
+/// Whether a field of an answer ends here, by its name alone.
+fn ends(kind: Kind) -> bool {
+    match kind {
+        Kind::Connection | Kind::Hop | Kind::TransferEncoding | Kind::Upgrade => true,
+        Kind::ContentLength | Kind::Fixed | Kind::Host | Kind::Owned | Kind::Plain => false,
+    }
 }
 
 /// RFC 9112 section 6.3, with each way to read it twice shut.
@@ -151,13 +170,12 @@ pub fn write_head(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, passage: Passage
     }
     // Neither may come with these (RFC 9110 section 8.6, RFC 9112 section 6.1).
     let bare = status < 200 || status == 204;
-    write_passing(out, head.bytes, head.fields, |field| match kind(field.name) {
-        Kind::ContentLength => !bare && passage == Passage::AsIs,
-        Kind::Connection | Kind::Hop | Kind::TransferEncoding => false,
-        Kind::Upgrade => status == 101,
-        Kind::Fixed | Kind::Host | Kind::Owned | Kind::Plain => {
-            !head.names || !named_in_connection(head.fields, field.name)
-        }
+    let unusual = head.names || bare || status == 101 || passage != Passage::AsIs;
+    write_passing(out, head.bytes, head.fields, head.ending.unless(unusual), |field| match kind(field.name) {
+        Kind::ContentLength => bare || passage != Passage::AsIs,
+        Kind::Upgrade => status != 101,
+        kind if ends(kind) => true,
+        _ => head.names && named_in_connection(head.fields, field.name),
     });
     // An answer to HEAD tells how the body would have come.
     let told = head.body == AnswerBody::None && !bare && head.encoded;

@@ -4,6 +4,7 @@ use crate::buffer::Buffer;
 use crate::connections::Connection;
 use crate::exchange::{add, Exchange, Failed};
 use crate::peer::Stall;
+use crate::watch::Interrupt;
 use pinfold_core::chunked::{write_begin, Decoder, Piece, CHUNK_END, LAST_CHUNK};
 use pinfold_core::failure::Cause;
 use pinfold_core::framing::Version;
@@ -19,6 +20,8 @@ const FIELDS_MOST: usize = 256;
 const FIELDS_FEW: usize = 48;
 /// 1xx answers before the one that counts.
 const INTERIM_MOST: u32 = 16;
+/// Milliseconds for which a client that waits for an answer is not watched.
+const UNWATCHED_MS: u64 = 100;
 /// Bytes of a body that are copied behind the head, to be written with it.
 const COPY_MOST: usize = 16 * 1024;
 
@@ -146,16 +149,29 @@ async fn read(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buf
     connection.peer.read(buffer, exchange.watch()).await
 }
 
-/// Wait for the answer to begin, as long as the client does.
+/// Wait for the answer to begin, as long as the client does. A client is watched only once it has waited a while: most
+/// answers have come by then.
 async fn wait(
     exchange: &Exchange<'_>,
     connection: &Connection,
     buffer: &mut Buffer,
 ) -> Result<Result<usize, Stall>, Failed> {
-    let mut watching = true;
-    poll_fn(|cx| {
-        if let Poll::Ready(read) = connection.peer.poll_read(cx, buffer, exchange.watch()) {
-            return Poll::Ready(Ok(read));
+    let first_byte_ms = exchange.pool.settings.timeouts.first_byte_ms;
+    // While the body is still on its way, who sends it also sees to the deadline.
+    let (mut watching, mut left_ms) = (true, 0);
+    if exchange.tally.uploaded.get() {
+        exchange.watch().arm_ms(first_byte_ms.min(UNWATCHED_MS));
+        (watching, left_ms) = (false, first_byte_ms.saturating_sub(UNWATCHED_MS));
+    }
+    poll_fn(|cx| loop {
+        match connection.peer.poll_read(cx, buffer, exchange.watch()) {
+            Poll::Ready(Err(Stall::Interrupted(Interrupt::Deadline))) if left_ms > 0 => {
+                exchange.watch().arm_ms(left_ms);
+                (watching, left_ms) = (true, 0);
+                continue;
+            }
+            Poll::Ready(read) => return Poll::Ready(Ok(read)),
+            Poll::Pending => {}
         }
         if watching {
             match exchange.client.peer.poll_reset(cx) {
@@ -164,7 +180,7 @@ async fn wait(
                 Poll::Pending => {}
             }
         }
-        Poll::Pending
+        return Poll::Pending;
     })
     .await
 }

@@ -7,6 +7,7 @@ use crate::watch::{Watch, Watches};
 use pinfold_core::failure::Cause;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,8 +43,27 @@ impl Connection {
 
 /// The idle connections of one core.
 pub struct Connections {
-    idle: RefCell<HashMap<u64, Vec<Connection>>>,
+    idle: RefCell<HashMap<u64, Vec<Connection>, BuildHasherDefault<OwnHash>>>,
     watches: Rc<Watches>,
+}
+
+/// Ids of endpoints are numbers in a row that no client chooses: they are their own hash.
+#[derive(Default)]
+struct OwnHash(u64);
+
+impl Hasher for OwnHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // The table looks at the highest bits too.
+        self.0 = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
 }
 
 /// Which of the idle connections a request may have.
