@@ -1,5 +1,5 @@
 //! The chunked coding (RFC 9112 section 7.1), read byte by byte as it comes: payload is handed on as slices of the input,
-//! extensions and trailers are dropped, and everything else but the letter of the RFC is refused.
+//! extensions are dropped, trailers kept if asked for, and everything else but the letter of the RFC is refused.
 
 /// Most bytes of one size line, extensions included, and of all trailers.
 const LINE_MOST: u32 = 4096;
@@ -47,15 +47,21 @@ pub struct Decoder {
     at: At,
     left: u64,
     line: u32,
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self { at: At::Size { digits: 0 }, left: 0, line: 0 }
-    }
+    /// What followed the last chunk, if it is kept.
+    trailers: Option<Vec<u8>>,
 }
 
 impl Decoder {
+    /// One for a body of which nothing has been read; with `trailers`, they are kept.
+    pub fn new(trailers: bool) -> Self {
+        Self { at: At::Size { digits: 0 }, left: 0, line: 0, trailers: trailers.then(Vec::new) }
+    }
+
+    /// What followed the last chunk, the empty line included, for [`crate::trailers::write_end`]; nothing if not kept.
+    pub fn trailers(&self) -> &[u8] {
+        self.trailers.as_deref().unwrap_or_default()
+    }
+
     /// Whether the last chunk and the end of the trailers have been read.
     pub fn ended(&self) -> bool {
         self.at == At::End
@@ -91,6 +97,11 @@ impl Decoder {
         self.line += 1;
         if self.line > LINE_MOST {
             return Err(ChunkError);
+        }
+        if let (At::TrailerStart | At::Trailer | At::TrailerLf | At::EndLf, Some(trailers)) =
+            (self.at, &mut self.trailers)
+        {
+            trailers.push(byte);
         }
         self.at = match (self.at, byte) {
             (At::Size { digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < 15 => {
@@ -148,7 +159,7 @@ mod tests {
     type Found = (Vec<u8>, Vec<u64>, bool, usize);
 
     fn read(pieces: &[&[u8]]) -> Result<Found, ChunkError> {
-        let (mut decoder, mut payload, mut sizes, mut total) = (Decoder::default(), Vec::new(), Vec::new(), 0);
+        let (mut decoder, mut payload, mut sizes, mut total) = (Decoder::new(false), Vec::new(), Vec::new(), 0);
         for piece in pieces {
             let mut rest = *piece;
             while !rest.is_empty() {
@@ -180,12 +191,26 @@ mod tests {
 
     #[test]
     fn each_chunk_is_seen_to_begin_and_to_end() {
-        let mut decoder = Decoder::default();
+        let mut decoder = Decoder::new(true);
         assert_eq!(decoder.next(b"3\r\nabc\r\n"), Ok((3, Piece::Begin(3))));
         assert_eq!(decoder.next(b"ab"), Ok((2, Piece::Payload { bytes: 2, ends: false })));
         assert_eq!(decoder.next(b"c\r\n0\r\n\r\n"), Ok((1, Piece::Payload { bytes: 1, ends: true })));
         assert_eq!(decoder.next(b"\r\n0\r\n\r"), Ok((6, Piece::More)));
         assert_eq!(decoder.next(b"\nnext"), Ok((1, Piece::End)));
+        assert_eq!(decoder.trailers(), b"\r\n");
+    }
+
+    #[test]
+    fn trailers_are_kept_if_asked_for() {
+        for (trailers, wanted) in [(true, b"X-Sum: 1\r\n\r\n".as_slice()), (false, b"")] {
+            let mut decoder = Decoder::new(trailers);
+            let mut rest = GOOD;
+            while !decoder.ended() {
+                let (used, _) = decoder.next(&rest[..rest.len().min(3)]).unwrap();
+                rest = &rest[used..];
+            }
+            assert_eq!((decoder.trailers(), rest), (wanted, b"GET".as_slice()));
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub enum Side {
 pub enum Cause {
     /// The body is longer than the listener allows.
     BodyTooLarge,
+    /// The body comes slower than the listener allows.
+    BodyTooSlow,
     /// The client stopped in the middle of a body.
     BodyTimeout,
     /// The client went away.
@@ -55,6 +57,10 @@ pub enum Cause {
     NoRoute,
     /// The endpoint fell silent in the middle of its answer.
     SilenceTimeout,
+    /// The target is longer than the listener allows.
+    TargetTooLong,
+    /// Request and answer together took longer than the listener allows.
+    TotalTimeout,
     /// More header fields than the listener allows.
     TooManyFields,
     /// The answer ended before its end.
@@ -67,9 +73,10 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of the words.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::BodyTimeout,
         Self::BodyTooLarge,
+        Self::BodyTooSlow,
         Self::ClientClosed,
         Self::ConnectFailed,
         Self::ConnectMethod,
@@ -88,7 +95,9 @@ impl Cause {
         Self::NoEndpoint,
         Self::NoRoute,
         Self::SilenceTimeout,
+        Self::TargetTooLong,
         Self::TooManyFields,
+        Self::TotalTimeout,
         Self::TruncatedAnswer,
         Self::UnknownCoding,
         Self::VersionNotSupported,
@@ -99,6 +108,7 @@ impl Cause {
         match self {
             Self::BodyTimeout => "body_timeout",
             Self::BodyTooLarge => "body_too_large",
+            Self::BodyTooSlow => "body_too_slow",
             Self::ClientClosed => "client_closed",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectMethod => "connect_method",
@@ -117,7 +127,9 @@ impl Cause {
             Self::NoEndpoint => "no_endpoint",
             Self::NoRoute => "no_route",
             Self::SilenceTimeout => "silence_timeout",
+            Self::TargetTooLong => "target_too_long",
             Self::TooManyFields => "too_many_fields",
+            Self::TotalTimeout => "total_timeout",
             Self::TruncatedAnswer => "truncated_answer",
             Self::UnknownCoding => "unknown_coding",
             Self::VersionNotSupported => "version_not_supported",
@@ -129,6 +141,7 @@ impl Cause {
         match self {
             Self::BodyTimeout
             | Self::BodyTooLarge
+            | Self::BodyTooSlow
             | Self::ClientClosed
             | Self::ConnectMethod
             | Self::HeadTimeout
@@ -138,6 +151,7 @@ impl Cause {
             | Self::MalformedBody
             | Self::MalformedHead
             | Self::MethodNotAllowed
+            | Self::TargetTooLong
             | Self::TooManyFields
             | Self::UnknownCoding
             | Self::VersionNotSupported => Side::Client,
@@ -149,7 +163,7 @@ impl Cause {
             | Self::MalformedAnswer
             | Self::SilenceTimeout
             | Self::TruncatedAnswer => Side::Endpoint,
-            Self::NoEndpoint | Self::NoRoute => Side::Proxy,
+            Self::NoEndpoint | Self::NoRoute | Self::TotalTimeout => Side::Proxy,
         }
     }
 }

@@ -2,40 +2,16 @@
 //! owns go first, ours come last, so a client can neither forge them nor strip them by naming them in `Connection`.
 
 use crate::fields::{kind, named_in_connection, write_field, write_passing, Kind};
+use crate::forwarding::Told;
 use crate::framing::{Body, Version};
-use crate::request::{Field, Head};
-use std::net::IpAddr;
-
-/// What the endpoint is told of the client.
-#[derive(Clone, Copy, Debug)]
-pub struct Client<'a> {
-    /// Its address; None on a unix socket.
-    pub address: Option<IpAddr>,
-    /// `http` or `https`.
-    pub proto: &'a str,
-    /// Port of the listener; None on a unix socket.
-    pub port: Option<u16>,
-}
-
-/// The lines the proxy sets on every request of a client's connection.
-pub fn client_lines(client: Client<'_>) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(128);
-    if let Some(address) = client.address {
-        write_field(&mut lines, b"X-Forwarded-For", address.to_canonical().to_string().as_bytes());
-    }
-    write_field(&mut lines, b"X-Forwarded-Proto", client.proto.as_bytes());
-    if let Some(port) = client.port {
-        write_field(&mut lines, b"X-Forwarded-Port", port.to_string().as_bytes());
-    }
-    lines
-}
+use crate::request::{values, Field, Head};
 
 /// The head as the endpoint gets it, appended to `out`: method, target and fields as they came, but for those of one hop
 /// and those the proxy owns; then what the proxy sets.
 ///
-/// `own` are the [`client_lines`]. `address`, which the client connected to, stands in for the `Host` that HTTP/1.0
-/// does not demand.
-pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address: &str) {
+/// `told` is of the client's connection. `address`, which the client connected to, stands in for the `Host` that
+/// HTTP/1.0 does not demand. With `trailers`, they are announced and asked for as the client does.
+pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, told: &Told, address: &str, trailers: bool) {
     for part in [head.method, " ", head.target, " HTTP/1.1\r\n"] {
         out.extend_from_slice(part.as_bytes());
     }
@@ -46,18 +22,34 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, own: &[u8], address
     write_passing(out, head.bytes, head.fields, head.ending.unless(head.options.others), ends);
     if head.host.is_empty() {
         write_field(out, b"Host", address.as_bytes());
-    } else {
-        write_field(out, b"X-Forwarded-Host", head.host.as_bytes());
     }
-    out.extend_from_slice(own);
+    told.write(out, head);
     if head.body == Body::Chunked {
+        if trailers {
+            write_trailer_names(out, head.fields);
+        }
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     if let Some(protocol) = upgrade(head) {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         write_field(out, b"Upgrade", protocol);
+    } else if trailers && wants_trailers(head.fields) {
+        out.extend_from_slice(b"Connection: TE\r\nTE: trailers\r\n");
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// The `Trailer` fields as they came (RFC 9110 section 6.6.2), appended to `out`.
+pub(crate) fn write_trailer_names(out: &mut Vec<u8>, fields: &[Field<'_>]) {
+    for names in values(fields, "trailer") {
+        write_field(out, b"Trailer", names);
+    }
+}
+
+/// Whether trailers are asked for (RFC 9110 section 10.1.4).
+fn wants_trailers(fields: &[Field<'_>]) -> bool {
+    let codings = values(fields, "te").flat_map(|value| value.split(|&byte| byte == b','));
+    codings.map(<[u8]>::trim_ascii).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
 }
 
 /// The protocol a request asks to switch to (RFC 9110 section 7.8), if it may be passed on.
@@ -91,20 +83,27 @@ pub(crate) fn ends(kind: Kind) -> bool {
     }
 }
 
+/// Whether the proxy owns the field, or a message is framed, routed or authorized by it; in any spelling.
+pub(crate) fn reserved(name: &str) -> bool {
+    kind(name) != Kind::Plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forwarding::Client;
     use crate::request;
+    use pinfold_wire::Forwarded;
 
     fn forwarded(fields: &str) -> Vec<String> {
         let text = format!("GET / HTTP/1.1\r\nHost: ex.org:8772\r\n{fields}\r\n");
         let mut slots = [httparse::EMPTY_HEADER; 32];
         let head = request::parse(text.as_bytes(), &mut slots).unwrap();
         let mut out = Vec::new();
-        write_request(&mut out, &head, b"", "127.0.0.1");
+        let client = Client { address: None, proto: "http", port: None };
+        write_request(&mut out, &head, &Told::new(client, Forwarded::None, None), "127.0.0.1", false);
         let mut again = [httparse::EMPTY_HEADER; 32];
-        let names = request::parse(&out, &mut again).unwrap().fields.iter().map(|field| field.name.to_owned());
-        names.filter(|name| name != "X-Forwarded-Host").collect()
+        request::parse(&out, &mut again).unwrap().fields.iter().map(|field| field.name.to_owned()).collect()
     }
 
     #[test]
@@ -139,11 +138,16 @@ mod tests {
     }
 
     fn written(text: &str) -> String {
+        written_with(text, false)
+    }
+
+    fn written_with(text: &str, trailers: bool) -> String {
         let mut slots = [httparse::EMPTY_HEADER; 16];
         let head = request::parse(text.as_bytes(), &mut slots).unwrap();
         let client = Client { address: "::ffff:192.0.2.7".parse().ok(), proto: "https", port: Some(8772) };
+        let told = Told::new(client, Forwarded::XForwarded, None);
         let mut out = Vec::new();
-        write_request(&mut out, &head, &client_lines(client), "127.0.0.1:8772");
+        write_request(&mut out, &head, &told, "127.0.0.1:8772", trailers);
         String::from_utf8(out).unwrap()
     }
 
@@ -175,6 +179,19 @@ mod tests {
         for plain in [ask("h2c", ""), ask("x, H2C", ""), ask("websocket", "Content-Length: 1\r\n")] {
             assert!(!plain.contains("Upgrade"), "{plain}");
         }
+    }
+
+    #[test]
+    fn trailers_are_announced_and_asked_for_only_where_they_pass() {
+        let text = "POST / HTTP/1.1\r\nHost: a\r\nTE: gzip;q=1, Trailers\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let (with, without) = (written_with(text, true), written(text));
+        assert!(
+            with.ends_with("Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\nConnection: TE\r\nTE: trailers\r\n\r\n"),
+            "{with}"
+        );
+        assert!(!without.contains("Trailer:") && !without.contains("TE:"), "{without}");
+        let plain = written_with("GET / HTTP/1.1\r\nHost: a\r\nTE: gzip\r\nTrailer: X\r\n\r\n", true);
+        assert!(!plain.contains("Trailer:") && !plain.contains("TE"), "{plain}");
     }
 
     #[test]

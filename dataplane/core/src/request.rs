@@ -193,7 +193,7 @@ fn host<'a>(version: Version, told: &Told<'a>) -> Result<&'a str, HeadError> {
 }
 
 /// `uri-host [":" port]` (RFC 9110 section 7.2) of the characters RFC 3986 section 3.2.2 allows.
-fn valid_host(host: &[u8]) -> Option<&str> {
+pub(crate) fn valid_host(host: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(host).ok()?;
     let (name, port) = match text.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => (name, port),

@@ -3,6 +3,7 @@
 
 use crate::fields::{kind, named_in_connection, straight, write_passing, Ending, Kind};
 use crate::framing::{decimal, Told, Version};
+use crate::headers;
 use crate::request::{Field, Telling};
 
 /// Where the body of an answer ends.
@@ -162,7 +163,15 @@ fn body(status: u16, http11: bool, to_head: bool, telling: &Telling<'_>) -> Resu
 ///
 /// Fields of one hop end here (RFC 9110 section 7.6.1) and framing is told anew; everything else passes as it came, in
 /// its order. No `Via` and no `Date` is added.
-pub fn write_head(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, passage: Passage, connection: Connection) {
+///
+/// With `trailers`, those of a chunked body are announced as the endpoint did.
+pub fn write_head(
+    out: &mut Vec<u8>,
+    head: &AnswerHead<'_, '_>,
+    passage: Passage,
+    connection: Connection,
+    trailers: bool,
+) {
     let status = head.status;
     let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + u8::try_from(digit).unwrap_or(0));
     for part in [b"HTTP/1.1 ".as_slice(), &digits, b" ", head.reason.as_bytes(), b"\r\n"] {
@@ -179,6 +188,9 @@ pub fn write_head(out: &mut Vec<u8>, head: &AnswerHead<'_, '_>, passage: Passage
     });
     // An answer to HEAD tells how the body would have come.
     let told = head.body == AnswerBody::None && !bare && head.encoded;
+    if trailers && passage == Passage::Chunked {
+        headers::write_trailer_names(out, head.fields);
+    }
     if passage == Passage::Chunked || told {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
@@ -206,7 +218,7 @@ mod tests {
         let mut slots = [httparse::EMPTY_HEADER; 8];
         let head = parse(text.as_bytes(), &mut slots, to_head).unwrap().unwrap();
         let mut out = Vec::new();
-        write_head(&mut out, &head, passage(head.body, client), connection);
+        write_head(&mut out, &head, passage(head.body, client), connection, false);
         String::from_utf8(out).unwrap()
     }
 

@@ -1,15 +1,20 @@
 //! The accept loops of one core: one for each address, on the socket the shim bound for this core.
 
+use crate::clients::Who;
 use crate::endpoint::count;
+use crate::introduction;
 use crate::journal;
 use crate::peer::{Peer, Stream};
 use crate::runtime::{spawn, Core, Counted};
 use crate::serve::{self, Arrival};
 use crate::table::ListenerCounters;
 use crate::watch::Watch;
+use pinfold_core::networks::Networks;
+use pinfold_core::proxy_protocol::Carried;
+use pinfold_wire::ProxyProtocol;
 use rustls::ServerConfig;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -90,6 +95,24 @@ enum Raw {
     Unix(UnixStream),
 }
 
+impl Raw {
+    /// The address of who connected.
+    fn client(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, client) => Some(*client),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// That, and the address it connected to.
+    fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        match self {
+            Self::Tcp(stream, client) => (Some(*client), stream.local_addr().ok()),
+            Self::Unix(_) => (None, None),
+        }
+    }
+}
+
 impl Socket {
     /// A copy of the socket for this core.
     fn adopt(wanted: &Wanted) -> io::Result<Self> {
@@ -131,15 +154,32 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// An open connection of a listener, counted as long as this lives.
-struct OfListener(Arc<ListenerCounters>);
+struct Place {
+    counters: Arc<ListenerCounters>,
+    /// As whose it is counted besides.
+    who: Option<Who>,
+}
 
-impl Drop for OfListener {
-    fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+impl Place {
+    /// Count it as one of this client too; false if that has as many as it may.
+    fn enter(&mut self, client: IpAddr, most: u64) -> bool {
+        if most > 0 {
+            self.who = self.counters.clients.enter(client, most);
+        }
+        most == 0 || self.who.is_some()
     }
 }
 
-/// Take a connection in, unless the listener has enough of them.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(who) = self.who {
+            self.counters.clients.leave(who);
+        }
+        self.counters.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Take a connection in, unless the listener, or this client, has enough of them.
 fn admit(core: &Rc<Core>, key: u32, raw: Raw) {
     let table = core.table();
     let Some(listener) = table.listener(key) else { return };
@@ -149,26 +189,60 @@ fn admit(core: &Rc<Core>, key: u32, raw: Raw) {
         listener.counters.connections.fetch_sub(1, Ordering::Relaxed);
         return count(&listener.counters.refused);
     }
-    let of_listener = OfListener(Arc::clone(&listener.counters));
+    let mut place = Place { counters: Arc::clone(&listener.counters), who: None };
+    let most = listener.limits.connections_per_client;
+    let trusted = raw.client().is_some_and(|client| listener.trusted.contains(client.ip()));
+    let unbounded = |client: &SocketAddr| trusted || place.enter(client.ip(), most);
+    if !raw.client().as_ref().is_none_or(unbounded) {
+        return count(&listener.counters.refused);
+    }
+    let announces = trusted && listener.proxy_protocol == ProxyProtocol::Accept;
+    let introduction = announces.then(|| Introduction { trusted: Arc::clone(&listener.trusted), most });
     let (tls, head_ms) = (listener.tls.clone(), listener.timeouts.head_ms);
     let (core, counted) = (Rc::clone(core), Counted::begin(core));
     spawn(async move {
         let secure = tls.is_some();
-        let (client, local) = match &raw {
-            Raw::Tcp(stream, peer) => (Some(peer.ip()), stream.local_addr().ok()),
-            Raw::Unix(_) => (None, None),
-        };
         let watch = Watch::new(&core.watches);
         watch.arm_ms(head_ms);
+        let (mut client, mut local) = raw.ends();
+        if let (Some(introduction), Raw::Tcp(stream, _)) = (introduction, &raw) {
+            // On the heap, because it is gone before the first request of a connection that may idle for long.
+            let carried = Box::pin(introduction::read(stream, &core.buffers, &watch)).await;
+            match carried {
+                None => return count(&place.counters.handshake_failures),
+                Some(Carried::Own) => {}
+                Some(Carried::Unix) => (client, local) = (None, None),
+                Some(Carried::Ends(ends)) => {
+                    (client, local) = (Some(ends.client), Some(ends.local));
+                    if !introduction.admits(ends.client.ip(), &mut place) {
+                        return count(&place.counters.refused);
+                    }
+                }
+            }
+        }
         match greet(raw, tls, &watch).await {
             Some(stream) => {
                 let peer = Peer::new(stream);
                 serve::serve(&core, Arrival { key, peer, watch, client, local, secure }).await;
             }
-            None => count(&of_listener.0.handshake_failures),
+            None => count(&place.counters.handshake_failures),
         }
-        drop((of_listener, counted));
+        drop((place, counted));
     });
+}
+
+/// What is made of a trusted proxy that tells whose connection it carries.
+struct Introduction {
+    trusted: Arc<Networks>,
+    /// Connections one client may have.
+    most: u64,
+}
+
+impl Introduction {
+    /// Whether this client may have another connection.
+    fn admits(&self, client: IpAddr, place: &mut Place) -> bool {
+        self.trusted.contains(client) || place.enter(client, self.most)
+    }
 }
 
 /// The connection ready for HTTP; None when the TLS handshake failed or took too long.

@@ -11,6 +11,7 @@ use pinfold_core::framing::Version;
 use pinfold_core::request::{self, Field};
 use pinfold_core::response::{self, AnswerBody, AnswerHead, Passage};
 use pinfold_core::retry::Progress;
+use pinfold_core::trailers::write_end;
 use std::future::poll_fn;
 use std::task::Poll;
 
@@ -74,7 +75,7 @@ pub async fn relay(exchange: &Exchange<'_>, connection: &Connection) -> Result<E
             write(exchange, &out).await.map(|()| Ended::Upgraded(buffer))
         }
         Ok(begun) => {
-            let mut body = Body::new(begun);
+            let mut body = Body::new(begun, exchange.facts.trailers);
             let whole = body.relay(exchange, connection, &mut buffer, &mut out).await;
             // An endpoint that answered an `Expect` without a 100 may not have read the body, and take it for a request.
             let read = !exchange.facts.expects || exchange.continued.get();
@@ -202,13 +203,13 @@ fn translate(exchange: &Exchange<'_>, buffer: &mut Buffer, out: &mut Vec<u8>) ->
     let used = head.bytes.len();
     let translated = if head.interim() {
         exchange.continued.set(exchange.continued.get() || head.status == 100);
-        response::write_head(out, &head, Passage::AsIs, response::Connection::Silent);
+        response::write_head(out, &head, Passage::AsIs, response::Connection::Silent, false);
         Translated::Interim
     } else if head.status == 101 && !facts.upgrade {
         return Err(Cause::MalformedAnswer);
     } else {
         let begun = begin(exchange, &head);
-        response::write_head(out, &head, begun.passage, connection_field(facts.version, &begun));
+        response::write_head(out, &head, begun.passage, connection_field(facts.version, &begun), facts.trailers);
         Translated::Final(begun)
     };
     buffer.consume(used);
@@ -265,11 +266,11 @@ enum Left {
 }
 
 impl Body {
-    fn new(begun: Begun) -> Self {
+    fn new(begun: Begun, trailers: bool) -> Self {
         let left = match begun.body {
             AnswerBody::None => Left::Bytes(0),
             AnswerBody::Length(length) => Left::Bytes(length),
-            AnswerBody::Chunked => Left::Chunks(Decoder::default()),
+            AnswerBody::Chunked => Left::Chunks(Decoder::new(trailers)),
             AnswerBody::UntilClose => Left::Open,
         };
         Self { left, passage: begun.passage, status: begun.status }
@@ -354,7 +355,7 @@ impl Body {
                 }
                 Piece::End => {
                     if chunked {
-                        out.extend_from_slice(LAST_CHUNK);
+                        write_end(out, decoder.trailers()).map_err(|_| Cause::MalformedAnswer)?;
                     }
                     return Ok(total);
                 }

@@ -10,6 +10,7 @@ use crate::upload::Upload;
 use crate::watch::Watch;
 use pinfold_core::failure::{Cause, Side};
 use pinfold_core::retry::Progress;
+use pinfold_wire::SendProxy;
 use std::future::{poll_fn, Future};
 use std::pin::pin;
 use std::task::Poll;
@@ -25,7 +26,7 @@ pub async fn attempt(
     buffer: &mut Buffer,
     connection: Connection,
 ) -> Result<bool, Failed> {
-    let mut upload = Upload::new(exchange.facts.body, exchange.listener.limits.body_bytes);
+    let mut upload = Upload::new(exchange.facts.body, exchange.listener.limits.body_bytes, exchange.facts.trailers);
     let head_bytes = head.len();
     let taken = upload.take(buffer.filled(), head);
     let sent = match taken {
@@ -51,12 +52,16 @@ pub async fn attempt(
     };
     match ended {
         Ended::Whole { reusable, stays } => {
-            if reusable {
+            // One that was told of its client carries no other's requests.
+            if reusable && exchange.pool.settings.send_proxy == SendProxy::Off {
                 exchange.client.core.connections.keep(connection);
             }
             Ok(stays)
         }
         Ended::Upgraded(rest) => {
+            if let Some(total) = &exchange.total {
+                total.disarm();
+            }
             tunnel::run(exchange, buffer, &connection, rest).await;
             Ok(false)
         }

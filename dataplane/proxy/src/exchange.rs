@@ -8,6 +8,7 @@ use pinfold_core::failure::Cause;
 use pinfold_core::framing::{Body, Version};
 use pinfold_core::retry::Progress;
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What a head says, once its bytes are gone.
@@ -29,6 +30,10 @@ pub struct Facts {
     pub expects: bool,
     /// It asks to switch to another protocol, and that was passed on.
     pub upgrade: bool,
+    /// Trailers pass.
+    pub trailers: bool,
+    /// Address of who sent it, if it is known.
+    pub sender: Option<IpAddr>,
 }
 
 /// What is counted.
@@ -66,6 +71,8 @@ pub struct Exchange<'a> {
     pub heard: Cell<bool>,
     /// Whether the endpoint has said that it reads the body: `100`, for a client that expects it.
     pub continued: Cell<bool>,
+    /// The deadline of the whole, if there is one.
+    pub total: Option<Watch>,
 }
 
 impl Exchange<'_> {

@@ -5,9 +5,11 @@ use crate::buffer::Buffer;
 use crate::connections::{connect, Choice, Connection};
 use crate::endpoint::{count, Endpoint, InFlight};
 use crate::exchange::{Exchange, Failed};
+use crate::introduction;
 use crate::table::Table;
 use pinfold_core::failure::{Cause, Side};
 use pinfold_core::retry::{decide, Attempted, Decision, Progress};
+use pinfold_wire::SendProxy;
 use std::sync::Arc;
 
 /// Have the request answered. True: the connection of the client stays open.
@@ -74,11 +76,17 @@ fn pick(exchange: &Exchange<'_>, table: &Table, tried: &[u64]) -> Option<Arc<End
 
 /// A connection to the endpoint: one that is kept, or a new one.
 async fn connection(exchange: &Exchange<'_>, endpoint: &Arc<Endpoint>, choice: Choice) -> Result<Connection, Cause> {
+    let told = exchange.pool.settings.send_proxy != SendProxy::Off;
+    let choice = if told { Choice::New } else { choice };
     if let Some(kept) = exchange.client.core.connections.take(endpoint, choice) {
         return Ok(kept);
     }
     exchange.watch().arm_ms(exchange.pool.settings.timeouts.connect_ms);
-    connect(endpoint, exchange.watch()).await
+    let connection = connect(endpoint, exchange.watch()).await?;
+    if told {
+        introduction::write(exchange, &connection).await?;
+    }
+    Ok(connection)
 }
 
 fn count_status(exchange: &Exchange<'_>, endpoint: &Endpoint) {

@@ -8,13 +8,14 @@ pub fn status(cause: Cause) -> u16 {
         Cause::InvalidHost | Cause::InvalidTarget | Cause::MalformedBody | Cause::MalformedHead => 400,
         Cause::NoRoute => 404,
         Cause::MethodNotAllowed => 405,
-        Cause::BodyTimeout | Cause::HeadTimeout => 408,
+        Cause::BodyTimeout | Cause::BodyTooSlow | Cause::HeadTimeout => 408,
         Cause::BodyTooLarge => 413,
+        Cause::TargetTooLong => 414,
         Cause::HeadTooLarge | Cause::TooManyFields => 431,
         Cause::ConnectMethod | Cause::UnknownCoding => 501,
         Cause::ConnectFailed | Cause::EndpointClosed | Cause::MalformedAnswer | Cause::TruncatedAnswer => 502,
         Cause::ConnectRefused | Cause::NoEndpoint => 503,
-        Cause::ConnectTimeout | Cause::FirstByteTimeout | Cause::SilenceTimeout => 504,
+        Cause::ConnectTimeout | Cause::FirstByteTimeout | Cause::SilenceTimeout | Cause::TotalTimeout => 504,
         Cause::VersionNotSupported => 505,
         Cause::ClientClosed => 0,
     }
@@ -27,6 +28,7 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
+        414 => "URI Too Long",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",
         502 => "Bad Gateway",
@@ -86,7 +88,7 @@ mod tests {
                 Side::Client if matches!(status(cause), 501 | 505) => {}
                 Side::Client => assert_eq!(class, 4, "{cause:?}"),
                 Side::Endpoint => assert_eq!(class, 5, "{cause:?}"),
-                Side::Proxy => assert!(matches!(status(cause), 404 | 503), "{cause:?}"),
+                Side::Proxy => assert!(matches!(status(cause), 404 | 503 | 504), "{cause:?}"),
             }
         }
     }

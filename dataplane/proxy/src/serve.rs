@@ -12,13 +12,16 @@ use crate::runtime::Core;
 use crate::table::{Listener, Table};
 use crate::watch::{Interrupt, Watch};
 use pinfold_core::failure::{Cause, Side};
+use pinfold_core::forwarding::{self, Told};
 use pinfold_core::framing::{Body, FramingError, Version};
-use pinfold_core::headers::{self, client_lines};
+use pinfold_core::headers;
 use pinfold_core::request::{self, Field, Head, HeadError};
 use pinfold_core::retry;
 use std::cell::Cell;
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Fields for which there is room at first; more are read in a second try.
 const FIELDS_FEW: usize = 48;
@@ -36,7 +39,7 @@ pub struct Arrival {
     /// Its deadline.
     pub watch: Watch,
     /// Address of the client; None on a unix socket.
-    pub client: Option<IpAddr>,
+    pub client: Option<SocketAddr>,
     /// Address it connected to; None on a unix socket.
     pub local: Option<SocketAddr>,
     /// It speaks TLS.
@@ -51,13 +54,17 @@ pub struct Client {
     pub peer: Peer,
     /// Its deadline.
     pub watch: Watch,
+    /// Its address; None on a unix socket.
+    pub from: Option<SocketAddr>,
+    /// The address it connected to; None on a unix socket.
+    pub local: Option<SocketAddr>,
     key: u32,
-    /// The lines that tell endpoints of this client.
-    own: Vec<u8>,
+    /// What endpoints are told of it.
+    told: Told,
     /// Its address, for the log.
     address: String,
-    /// The address it connected to.
-    local: String,
+    /// The address it connected to, for requests without a host.
+    host: String,
 }
 
 /// What follows a request on its connection.
@@ -82,20 +89,7 @@ enum NoHead {
 
 /// Serve a connection to its end.
 pub async fn serve(core: &Rc<Core>, arrival: Arrival) {
-    let told = headers::Client {
-        address: arrival.client,
-        proto: if arrival.secure { "https" } else { "http" },
-        port: arrival.local.map(|local| local.port()),
-    };
-    let client = Client {
-        core: Rc::clone(core),
-        peer: arrival.peer,
-        watch: arrival.watch,
-        key: arrival.key,
-        own: client_lines(told),
-        address: arrival.client.map_or_else(String::new, |address| address.to_canonical().to_string()),
-        local: arrival.local.map_or_else(|| "localhost".to_owned(), |local| local.to_string()),
-    };
+    let Some(client) = client(core, arrival) else { return };
     let mut buffer = Buffer::new(&core.buffers);
     let last = loop {
         match turn(&client, &mut buffer).await {
@@ -109,6 +103,31 @@ pub async fn serve(core: &Rc<Core>, arrival: Arrival) {
         Next::Linger => linger(&client, &mut buffer).await,
         Next::Close | Next::Request => client.peer.end(&client.watch).await,
     }
+}
+
+/// The client that has arrived, unless its listener has gone.
+fn client(core: &Rc<Core>, arrival: Arrival) -> Option<Client> {
+    let address = arrival.client.map(|client| client.ip().to_canonical());
+    let connected = forwarding::Client {
+        address,
+        proto: if arrival.secure { "https" } else { "http" },
+        port: arrival.local.map(|local| local.port()),
+    };
+    let table = core.table();
+    let listener = table.listener(arrival.key)?;
+    let trusted = address.is_some_and(|address| listener.trusted.contains(address));
+    let told = Told::new(connected, listener.forwarded, trusted.then(|| Arc::clone(&listener.trusted)));
+    Some(Client {
+        core: Rc::clone(core),
+        peer: arrival.peer,
+        watch: arrival.watch,
+        from: arrival.client,
+        local: arrival.local,
+        key: arrival.key,
+        told,
+        address: address.map_or_else(String::new, |address| address.to_string()),
+        host: arrival.local.map_or_else(|| "localhost".to_owned(), |local| local.to_string()),
+    })
 }
 
 /// One request, from the wait for it to its end.
@@ -190,8 +209,9 @@ async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, 
                     tally,
                     heard: Cell::new(false),
                     continued: Cell::new(false),
+                    total: total(client, listener),
                 };
-                let outcome = forward(&exchange, &mut head, buffer).await;
+                let outcome = forward_in_time(&exchange, &mut head, buffer).await;
                 let next = finish(&exchange, outcome).await;
                 let pool = Some(&*pool.name);
                 log(client, &mut line, &exchange.tally, (pool, outcome.err(), Some(route), began));
@@ -207,6 +227,24 @@ async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, 
     buffers.give_scratch(line);
     buffers.give_scratch(head);
     next
+}
+
+/// The deadline of a request and its answer together, if there is one.
+fn total(client: &Client, listener: &Listener) -> Option<Watch> {
+    (listener.timeouts.total_ms > 0).then(|| {
+        let watch = Watch::new(&client.core.watches);
+        watch.arm_ms(listener.timeouts.total_ms);
+        watch
+    })
+}
+
+/// As [`forward`], within the deadline of the whole.
+async fn forward_in_time(exchange: &Exchange<'_>, head: &mut Vec<u8>, buffer: &mut Buffer) -> Result<bool, Cause> {
+    let forwarded = forward(exchange, head, buffer);
+    match &exchange.total {
+        None => forwarded.await,
+        Some(total) => total.limit(forwarded).await.unwrap_or(Err(Cause::TotalTimeout)),
+    }
 }
 
 /// Judge, route and rewrite a head: its facts, the place of its route and that of its pool; on refusal why, and the facts
@@ -229,19 +267,20 @@ fn prepare(
     let head = match parsed {
         Ok(head) => head,
         Err(error) => {
-            begin_line(client, listener, line, ("", "", ""));
+            begin_line(client, listener, line, None);
             return Err((cause_of(error), None));
         }
     };
-    begin_line(client, listener, line, (head.method, head.target, head.host));
-    let facts = facts_of(&head);
+    let mut facts = facts_of(client, &head);
+    begin_line(client, listener, line, Some((&head, facts.sender)));
     judge(listener, &head).map_err(|cause| (cause, Some(facts)))?;
-    let (route, place) = listener.route(head.host, head.path()).ok_or((Cause::NoRoute, Some(facts)))?;
-    headers::write_request(rewritten, &head, &client.own, &client.local);
-    Ok((facts, route, place))
+    let chosen = listener.route(head.host, head.path()).ok_or((Cause::NoRoute, Some(facts)))?;
+    facts.trailers = chosen.trailers;
+    headers::write_request(rewritten, &head, &client.told, &client.host, chosen.trailers);
+    Ok((facts, chosen.route, chosen.pool))
 }
 
-fn facts_of(head: &Head<'_, '_>) -> Facts {
+fn facts_of(client: &Client, head: &Head<'_, '_>) -> Facts {
     Facts {
         head_bytes: head.bytes.len(),
         version: head.version,
@@ -251,6 +290,8 @@ fn facts_of(head: &Head<'_, '_>) -> Facts {
         stays: headers::client_stays(head),
         expects: head.body != Body::Length(0) && request::values(head.fields, "expect").next().is_some(),
         upgrade: headers::upgrade(head).is_some(),
+        trailers: false,
+        sender: client.told.sender(head.fields),
     }
 }
 
@@ -259,6 +300,9 @@ fn judge(listener: &Listener, head: &Head<'_, '_>) -> Result<(), Cause> {
     let limits = &listener.limits;
     if head.bytes.len() as u64 > limits.head_bytes {
         return Err(Cause::HeadTooLarge);
+    }
+    if head.target.len() as u64 > limits.target_bytes {
+        return Err(Cause::TargetTooLong);
     }
     if head.fields.len() as u64 > limits.headers {
         return Err(Cause::TooManyFields);
@@ -315,7 +359,9 @@ async fn refuse(client: &Client, listener: &Listener, facts: Option<Facts>, why:
         return Next::Close;
     }
     // A client whose request cannot be trusted is not listened to any longer.
+    // Nor is one whose request was given up at a moment that nobody chose.
     let sound = cause.side() != Side::Client || cause == Cause::MethodNotAllowed;
+    let sound = sound && cause != Cause::TotalTimeout;
     let whole = |facts: Facts| facts.stays && facts.body == Body::Length(0) && facts.version == Version::Http11;
     let stays = sound && facts.is_some_and(whole) && !client.core.stopping();
     let to_head = facts.is_some_and(|facts| facts.to_head);
@@ -339,7 +385,7 @@ async fn refuse_bytes(client: &Client, at: (&Table, &Listener), cause: Cause) ->
     let began = clock::now();
     count(&listener.counters.requests);
     let mut line = line_of(client);
-    begin_line(client, listener, &mut line, ("", "", ""));
+    begin_line(client, listener, &mut line, None);
     let tally = Tally::default();
     let next = refuse(client, listener, None, (cause, &tally)).await;
     log(client, &mut line, &tally, (None, Some(cause), None, began));
@@ -356,10 +402,36 @@ fn line_of(client: &Client) -> Vec<u8> {
     }
 }
 
-fn begin_line(client: &Client, listener: &Listener, line: &mut Vec<u8>, (method, target, host): (&str, &str, &str)) {
-    if client.core.logged() {
-        let asked = Asked { listener: &listener.name, client: &client.address, method, target, host };
-        client.core.log.begin(line, &asked);
+/// Begin the line of a request: its head, and who sent it, if that could be told.
+fn begin_line(
+    client: &Client,
+    listener: &Listener,
+    line: &mut Vec<u8>,
+    known: Option<(&Head<'_, '_>, Option<IpAddr>)>,
+) {
+    if !client.core.logged() {
+        return;
+    }
+    let (method, target, host) = known.map_or(("", "", ""), |(head, _)| (head.method, head.target, head.host));
+    let mut text = Text([0; 48]);
+    let sender = match known {
+        Some((_, Some(sender))) if !client.told.plain() => text.of(sender),
+        _ => &client.address,
+    };
+    let asked = Asked { listener: &listener.name, client: sender, method, target, host };
+    client.core.log.begin(line, &asked);
+}
+
+/// Room for an address as text.
+struct Text([u8; 48]);
+
+impl Text {
+    fn of(&mut self, address: IpAddr) -> &str {
+        let mut rest = self.0.as_mut_slice();
+        let _ = write!(rest, "{address}"); // No address is longer than the room.
+        let left = rest.len();
+        let written = self.0.get(..self.0.len() - left).unwrap_or_default();
+        std::str::from_utf8(written).unwrap_or_default()
     }
 }
 

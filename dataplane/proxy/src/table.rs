@@ -1,10 +1,14 @@
 //! A snapshot resolved into what the cores look things up in; nothing is left to check when a request comes.
 
+use crate::clients::Clients;
 use crate::endpoint::{Address, Endpoint};
 use crate::pool::{Member, Pool, Settings};
 use crate::tls;
+use pinfold_core::networks::Networks;
 use pinfold_core::routes;
-use pinfold_wire::{AccessLog, Action, ListenerLimits, ListenerTimeouts, Match, Problem, Snapshot};
+use pinfold_wire::{
+    AccessLog, Action, Forwarded, ListenerLimits, ListenerTimeouts, Match, Problem, ProxyProtocol, Snapshot,
+};
 use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -22,12 +26,14 @@ pub struct ListenerCounters {
     pub connections: AtomicU64,
     /// Accepted.
     pub accepted: AtomicU64,
-    /// Closed at once because of the bound.
+    /// Closed at once because of a bound.
     pub refused: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
-    /// TLS handshakes that failed.
+    /// TLS handshakes and PROXY headers that failed.
     pub handshake_failures: AtomicU64,
+    /// Open now, by client.
+    pub clients: Clients,
 }
 
 /// A listener.
@@ -46,6 +52,12 @@ pub struct Listener {
     pub timeouts: ListenerTimeouts,
     /// How much a client may send.
     pub limits: ListenerLimits,
+    /// Whose word about the client is believed.
+    pub trusted: Arc<Networks>,
+    /// Whether they speak the PROXY protocol.
+    pub proxy_protocol: ProxyProtocol,
+    /// How endpoints are told of the client.
+    pub forwarded: Forwarded,
     /// Its counters.
     pub counters: Arc<ListenerCounters>,
     routes: Vec<Route>,
@@ -56,6 +68,18 @@ struct Route {
     index: usize,
     matches: Match,
     pool: usize,
+    trailers: bool,
+}
+
+/// What a route says of a request that it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen {
+    /// Its place in the snapshot.
+    pub route: usize,
+    /// The place of its pool in the table.
+    pub pool: usize,
+    /// Trailers pass.
+    pub trailers: bool,
 }
 
 /// Everything in force.
@@ -88,10 +112,10 @@ impl Table {
 }
 
 impl Listener {
-    /// The first route that takes a request: its place in the snapshot, and that of its pool among those of the table.
-    pub fn route(&self, host: &str, path: &str) -> Option<(usize, usize)> {
+    /// What the first route that takes a request says of it.
+    pub fn route(&self, host: &str, path: &str) -> Option<Chosen> {
         let route = self.routes.iter().find(|route| routes::holds(&route.matches, host, path))?;
-        Some((route.index, route.pool))
+        Some(Chosen { route: route.index, pool: route.pool, trailers: route.trailers })
     }
 }
 
@@ -185,6 +209,7 @@ impl Resolver {
                     continue;
                 }
             };
+            let trusted = networks(wanted, problems);
             let old = before.listener(key);
             listeners.push(Listener {
                 name: wanted.name.clone(),
@@ -194,6 +219,9 @@ impl Resolver {
                 methods: wanted.methods.clone(),
                 timeouts: wanted.timeouts.clone(),
                 limits: wanted.limits.clone(),
+                trusted: Arc::new(trusted),
+                proxy_protocol: wanted.proxy_protocol,
+                forwarded: wanted.forwarded,
                 counters: old.map_or_else(Arc::default, |old| Arc::clone(&old.counters)),
                 routes: routes_for(&wanted.name, &routes),
             });
@@ -203,14 +231,14 @@ impl Resolver {
 }
 
 /// Routes with the names of the listeners they hold for, all if there are none.
-type Named<'a> = (&'a [String], usize, &'a Match, usize);
+type Named<'a> = (&'a [String], usize, &'a pinfold_wire::Route, usize);
 
 fn routes_of<'a>(snapshot: &'a Snapshot, listeners: &[&str], problems: &mut Vec<Problem>) -> Vec<Named<'a>> {
     let mut routes = Vec::new();
     for (index, route) in snapshot.routes.iter().enumerate() {
         let Action::Forward { pool } = &route.action;
         match snapshot.pools.iter().position(|one| one.name == *pool) {
-            Some(place) => routes.push((route.listeners.as_slice(), index, &route.matches, place)),
+            Some(place) => routes.push((route.listeners.as_slice(), index, route, place)),
             None => problems.push(problem(format!("routes.{index}"), &format!("there is no pool \"{pool}\""))),
         }
         for name in route.listeners.iter().filter(|name| !listeners.contains(&name.as_str())) {
@@ -224,8 +252,19 @@ fn routes_for(listener: &str, routes: &[Named<'_>]) -> Vec<Route> {
     routes
         .iter()
         .filter(|(names, ..)| names.is_empty() || names.iter().any(|name| name == listener))
-        .map(|&(_, index, matches, pool)| Route { index, matches: matches.clone(), pool })
+        .map(|&(_, index, route, pool)| Route { index, matches: route.matches.clone(), pool, trailers: route.trailers })
         .collect()
+}
+
+fn networks(wanted: &pinfold_wire::Listener, problems: &mut Vec<Problem>) -> Networks {
+    let mut networks = Networks::default();
+    for text in &wanted.trusted_proxies {
+        if networks.add(text).is_err() {
+            let place = format!("listeners.{}.trusted_proxies", wanted.name);
+            problems.push(problem(place, &format!("\"{text}\" is no network")));
+        }
+    }
+    networks
 }
 
 fn settings_of(wanted: &pinfold_wire::Pool) -> Settings {

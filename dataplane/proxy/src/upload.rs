@@ -1,13 +1,16 @@
 //! The body of a request on its way from the client to the endpoint: its length is checked, chunks are written anew.
 
 use crate::buffer::Buffer;
+use crate::clock;
 use crate::connections::Connection;
 use crate::exchange::{add, Exchange};
 use crate::peer::Stall;
 use crate::watch::Watch;
-use pinfold_core::chunked::{write_begin, Decoder, Piece, CHUNK_END, LAST_CHUNK};
+use pinfold_core::chunked::{write_begin, Decoder, Piece, CHUNK_END};
 use pinfold_core::failure::Cause;
 use pinfold_core::framing::Body;
+use pinfold_core::pace;
+use pinfold_core::trailers::write_end;
 
 /// How far a body has been taken.
 pub struct Upload {
@@ -31,11 +34,11 @@ pub struct Taken {
 }
 
 impl Upload {
-    /// Nothing of the body is taken yet; `limit` bounds it, 0 does not.
-    pub fn new(body: Body, limit: u64) -> Self {
+    /// Nothing of the body is taken yet; `limit` bounds it, 0 does not. With `trailers`, they pass.
+    pub fn new(body: Body, limit: u64, trailers: bool) -> Self {
         let left = match body {
             Body::Length(length) => Left::Bytes(length),
-            Body::Chunked => Left::Chunks(Decoder::default()),
+            Body::Chunked => Left::Chunks(Decoder::new(trailers)),
         };
         Self { left, allowed: (limit > 0).then_some(limit) }
     }
@@ -77,13 +80,21 @@ impl Upload {
     ) -> Result<(), Cause> {
         let (body_ms, silence_ms) = (exchange.listener.timeouts.body_ms, exchange.pool.settings.timeouts.silence_ms);
         let mut out = exchange.client.core.buffers.scratch();
+        let (rate, mut waited) = (exchange.listener.limits.body_rate, 0);
         while !self.ended() {
-            watch.arm_ms(body_ms);
+            let left = pace::left_ms(rate, exchange.tally.received.get(), waited).unwrap_or(u64::MAX);
+            if left == 0 {
+                return Err(Cause::BodyTooSlow);
+            }
+            let cause = if left < body_ms { Cause::BodyTooSlow } else { Cause::BodyTimeout };
+            let began = clock::now();
+            watch.arm_ms(left.min(body_ms));
             match exchange.client.peer.read(buffer, watch).await {
                 Ok(1..) => {}
                 Ok(0) | Err(Stall::Broken) => return Err(Cause::ClientClosed),
-                Err(Stall::Interrupted(_)) => return Err(Cause::BodyTimeout),
+                Err(Stall::Interrupted(_)) => return Err(cause),
             }
+            waited += clock::now().micros_since(began);
             let taken = self.take(buffer.filled(), &mut out)?;
             buffer.consume(taken.used);
             add(&exchange.tally.received, taken.payload);
@@ -125,7 +136,7 @@ fn take_chunks(
                 }
             }
             Piece::End => {
-                out.extend_from_slice(LAST_CHUNK);
+                write_end(out, decoder.trailers()).map_err(|_| Cause::MalformedBody)?;
                 return Ok(taken);
             }
             Piece::More => return Ok(taken),
@@ -150,26 +161,36 @@ mod tests {
 
     #[test]
     fn a_body_of_known_length_leaves_what_follows() {
-        let mut upload = Upload::new(Body::Length(3), 0);
+        let mut upload = Upload::new(Body::Length(3), 0, false);
         let mut out = Vec::new();
         assert_eq!(upload.take(b"abcGET", &mut out), Ok(Taken { used: 3, payload: 3 }));
         assert!(upload.ended() && out == b"abc");
-        assert!(Upload::new(Body::Length(0), 0).ended());
+        assert!(Upload::new(Body::Length(0), 0, false).ended());
     }
 
     #[test]
     fn chunks_keep_their_bounds_and_lose_extensions_and_trailers() {
         let pieces: [&[u8]; 3] = [b"003;x=y\r\nab", b"c\r\n1\r\n.\r", b"\n0\r\nX: 1\r\n\r\n"];
-        let (payload, out, ended) = take_all(Upload::new(Body::Chunked, 0), &pieces);
+        let (payload, out, ended) = take_all(Upload::new(Body::Chunked, 0, false), &pieces);
         assert_eq!((payload, ended), (Ok(4), true));
         assert_eq!(out, b"3\r\nabc\r\n1\r\n.\r\n0\r\n\r\n");
     }
 
     #[test]
+    fn trailers_pass_where_they_may_and_must_be_fields() {
+        let pieces: [&[u8]; 2] = [b"1\r\n.\r\n0\r\nX-Sum: 1\r\nHost: b", b"\r\n\r\n"];
+        let (payload, out, ended) = take_all(Upload::new(Body::Chunked, 0, true), &pieces);
+        assert_eq!((payload, ended), (Ok(1), true));
+        assert_eq!(out, b"1\r\n.\r\n0\r\nX-Sum: 1\r\n\r\n");
+        let (found, ..) = take_all(Upload::new(Body::Chunked, 0, true), &[b"0\r\nno colon\r\n\r\n"]);
+        assert_eq!(found, Err(Cause::MalformedBody));
+    }
+
+    #[test]
     fn chunks_past_the_bound_are_refused_when_they_begin() {
-        let (found, out, _) = take_all(Upload::new(Body::Chunked, 4), &[b"3\r\nabc\r\n2\r\n"]);
+        let (found, out, _) = take_all(Upload::new(Body::Chunked, 4, false), &[b"3\r\nabc\r\n2\r\n"]);
         assert_eq!((found, out.as_slice()), (Err(Cause::BodyTooLarge), b"3\r\nabc\r\n".as_slice()));
-        let (found, ..) = take_all(Upload::new(Body::Chunked, 3), &[b"3\r\nabc\r\n0\r\n\r\n"]);
+        let (found, ..) = take_all(Upload::new(Body::Chunked, 3, false), &[b"3\r\nabc\r\n0\r\n\r\n"]);
         assert_eq!(found, Ok(3));
     }
 }
