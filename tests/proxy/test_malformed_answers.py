@@ -147,7 +147,7 @@ def test_a_status_of_the_program_is_its_own(rig: Rig, endpoint: StartEndpoint, s
     front = rig.serve(endpoint(answering(head_and_body(b"mine", status=f"{status} Own")), "program"))
     found = talk(front, GET)
     assert (found.status, found.body) == (status, b"mine")
-    assert rig.endpoint_stats()["program"]["server_errors"] == (status >= 500)
+    rig.wait_endpoint("program", in_flight=0, server_errors=int(status >= 500))
 
 
 def test_the_status_line_is_ours_whatever_the_version_of_the_program(rig: Rig, endpoint: StartEndpoint) -> None:

@@ -16,6 +16,7 @@ from pinfold.supervise import wire as shim
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 SPECIFICATION = Path(__file__).parents[2] / "protocol" / "PROTOCOL.md"
+MANUAL = Path(__file__).parents[2] / "docs" / "http.md"
 SETS: dict[str, tuple[type[Message], ...]] = {
     "to_proxy": get_args(proxy.ToProxy),
     "from_proxy": get_args(proxy.FromProxy),
@@ -51,3 +52,9 @@ def test_every_cause_has_a_side_and_a_status() -> None:
     for cause in causes:
         assert cause["side"] in ("client", "endpoint", "proxy")
         assert cause["status"] == 0 or 400 <= cause["status"] <= 599
+
+
+def test_the_manual_lists_every_cause_with_its_status() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\d+) \|", MANUAL.read_text(encoding="utf-8"), re.MULTILINE)
+    causes = describe("pinfold-proxy")["causes"]
+    assert dict(rows) == {cause["word"]: str(cause["status"]) for cause in causes}

@@ -149,11 +149,11 @@ pub struct ListenerStats {
     pub connections: u64,
     /// Connections accepted.
     pub accepted: u64,
-    /// Connections closed at once because the bound was reached.
+    /// Connections closed at once because a bound was reached.
     pub refused: u64,
     /// Requests whose head was read.
     pub requests: u64,
-    /// TLS handshakes that failed.
+    /// TLS handshakes and PROXY headers that failed.
     pub handshake_failures: u64,
 }
 

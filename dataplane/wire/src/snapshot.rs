@@ -81,13 +81,13 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ListenerTimeouts {
-    /// From the first byte of a request (or of the TLS handshake) to the end of its head.
+    /// From the first byte of a request to the end of its head; also for a PROXY header and the TLS handshake.
     pub head_ms: u64,
     /// Between two requests on a connection.
     pub idle_ms: u64,
     /// Between two reads, or two writes, of a body.
     pub body_ms: u64,
-    /// For a request and its answer together, 0: no bound; tunnels are not bound.
+    /// For a request and its answer together, 0: no bound; past it 504. Tunnels are not bound.
     pub total_ms: u64,
 }
 
@@ -103,11 +103,12 @@ pub struct ListenerLimits {
     pub target_bytes: u64,
     /// Bytes of a request body, 0: no bound; past it 413.
     pub body_bytes: u64,
-    /// Least bytes a second of a request body, on average from its fifth second on, 0: no bound.
+    /// Least bytes a second of a request body, on average from its fifth second on, 0: no bound; past it 408.
     pub body_rate: u64,
     /// Connections open at once on this listener over all cores, 0: no bound; past it accepted ones are closed.
     pub connections: u64,
-    /// Connections open at once from one client address, 0: no bound; past it accepted ones are closed.
+    /// Connections open at once from one address (IPv6: one /64) that is no trusted proxy's, 0: no bound; past it accepted
+    /// ones are closed.
     pub connections_per_client: u64,
 }
 
@@ -154,7 +155,7 @@ pub struct Pool {
     pub slow_start_ms: u64,
     /// Name of the cookie that keeps a client on its endpoint.
     pub affinity: Option<String>,
-    /// Whether endpoints are told of the client by the PROXY protocol.
+    /// Whether endpoints are told of the client by the PROXY protocol; then a connection carries one request.
     pub send_proxy: SendProxy,
     /// Only endpoints that are ready or draining; identity within a pool is the address.
     pub endpoints: Vec<Endpoint>,

@@ -25,10 +25,12 @@ class Tls(Model):
 class ListenerTimeouts(Model):
     """How long a client may take."""
 
-    head: Duration = Field(10.0, description="For the whole head of a request, and for the TLS handshake.")
+    head: Duration = Field(10.0, description="For a head, and before it for a PROXY header and the TLS handshake.")
     idle: Duration = Field(60.0, description="Between two requests on a connection.")
     body: Duration = Field(60.0, description="Between two reads, or writes, of a body.")
-    total: Duration = Field(0.0, description="For a request and its answer together, 0: no bound.")
+    total: Duration = Field(
+        0.0, description="For a request and its answer together, tunnels excepted; 0: no bound; past it 504."
+    )
 
 
 class ListenerLimits(Model):
@@ -38,10 +40,13 @@ class ListenerLimits(Model):
     headers: Whole = Field(100, ge=1, le=256, description="Header fields of a request; past it 431.")
     target_bytes: Size = Field(16384, ge=256, le=65536, description="Bytes of the target; past it 414.")
     body_bytes: Size = Field(0, description="Bytes of a request body, 0: no bound; past it 413.")
-    body_rate: Size = Field(100, description="Least bytes a second of a request body, on average; 0: no bound.")
+    body_rate: Size = Field(
+        100,
+        description="Least bytes a second of a request body, on average from its fifth second on; past it 408.",
+    )
     connections: Whole = Field(20000, ge=0, description="Connections open at once, 0: no bound.")
     connections_per_client: Whole = Field(
-        1000, ge=0, description="Of these from one address that is no trusted proxy, 0: no bound."
+        1000, ge=0, description="Of these from one address (IPv6: one /64) that is no trusted proxy's, 0: no bound."
     )
 
 
@@ -53,12 +58,15 @@ class Listener(Model):
     methods: Methods = Field((), description="Methods that may pass, all if empty; anything else is answered 405.")
     timeouts: ListenerTimeouts = Field(default_factory=ListenerTimeouts, description="How long a client may take.")
     limits: ListenerLimits = Field(default_factory=ListenerLimits, description="How much a client may send.")
-    trusted_proxies: Networks = Field((), description="Networks whose word about the client is believed.")
+    trusted_proxies: Networks = Field(
+        (), description="Networks whose word about the client is believed; they must set what `forwarded` says."
+    )
     proxy_protocol: Literal["off", "accept"] = Field(
-        "off", description="Whether trusted proxies speak the PROXY protocol, version 1 or 2."
+        "off", description="Whether the PROXY protocol, version 1 or 2, is demanded of trusted proxies."
     )
     forwarded: Literal["x-forwarded", "rfc7239", "both", "none"] = Field(
-        "x-forwarded", description="How the endpoint is told of the client."
+        "x-forwarded",
+        description="How endpoints are told of the client: by X-Forwarded-*, by Forwarded, or not at all.",
     )
 
     @model_validator(mode="after")

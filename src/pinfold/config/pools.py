@@ -86,7 +86,8 @@ class PoolSettings(Model):
     slow_start: Duration = Field(0.0, description="Over which time a new endpoint gets its share, 0: at once.")
     affinity: Affinity | None = Field(None, description="What keeps a client on its endpoint.")
     send_proxy_protocol: Literal["off", "v1", "v2"] = Field(
-        "off", description="Whether endpoints are told of the client by the PROXY protocol."
+        "off",
+        description="Whether endpoints are told of the client by the PROXY protocol; then a connection a request.",
     )
 
 
