@@ -55,6 +55,10 @@ pub enum Cause {
     NoEndpoint,
     /// No route takes the request.
     NoRoute,
+    /// As many requests wait for an endpoint as may.
+    QueueFull,
+    /// No endpoint was free in time.
+    QueueTimeout,
     /// The endpoint fell silent in the middle of its answer.
     SilenceTimeout,
     /// The target is longer than the listener allows.
@@ -73,7 +77,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of the words.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::BodyTimeout,
         Self::BodyTooLarge,
         Self::BodyTooSlow,
@@ -94,6 +98,8 @@ impl Cause {
         Self::MethodNotAllowed,
         Self::NoEndpoint,
         Self::NoRoute,
+        Self::QueueFull,
+        Self::QueueTimeout,
         Self::SilenceTimeout,
         Self::TargetTooLong,
         Self::TooManyFields,
@@ -126,6 +132,8 @@ impl Cause {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoEndpoint => "no_endpoint",
             Self::NoRoute => "no_route",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::SilenceTimeout => "silence_timeout",
             Self::TargetTooLong => "target_too_long",
             Self::TooManyFields => "too_many_fields",
@@ -163,7 +171,7 @@ impl Cause {
             | Self::MalformedAnswer
             | Self::SilenceTimeout
             | Self::TruncatedAnswer => Side::Endpoint,
-            Self::NoEndpoint | Self::NoRoute | Self::TotalTimeout => Side::Proxy,
+            Self::NoEndpoint | Self::NoRoute | Self::QueueFull | Self::QueueTimeout | Self::TotalTimeout => Side::Proxy,
         }
     }
 }

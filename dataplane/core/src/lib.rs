@@ -2,13 +2,19 @@
 //! headers go on, which route and which endpoint take it. Bytes, time and chance come in as arguments.
 #![forbid(unsafe_code)]
 
+pub mod affinity;
 pub mod balance;
+pub mod budget;
 pub mod chunked;
+pub mod ejection;
 pub mod failure;
 pub mod fields;
+pub mod fifo;
 pub mod forwarding;
 pub mod framing;
+pub mod hash;
 pub mod headers;
+pub mod latency;
 pub mod networks;
 pub mod pace;
 pub mod proxy_protocol;

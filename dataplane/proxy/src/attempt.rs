@@ -6,7 +6,7 @@ use crate::connections::Connection;
 use crate::exchange::{add, Exchange, Failed};
 use crate::peer::Stall;
 use crate::tunnel;
-use crate::upload::Upload;
+use crate::upload::{keep, Upload};
 use crate::watch::Watch;
 use pinfold_core::failure::{Cause, Side};
 use pinfold_core::retry::Progress;
@@ -37,19 +37,18 @@ pub async fn attempt(
     sent?;
     let taken = taken.map_err(Failed::begun)?;
     add(&exchange.tally.received, taken.payload);
-    let ended = if upload.ended() {
+    exchange.tally.replayable.set(true);
+    keep(exchange, buffer, taken.used);
+    let answered = if upload.ended() {
         exchange.tally.uploaded.set(true);
-        exchange.tally.kept.set(taken.used);
-        if taken.used == 0 {
-            buffer.release();
-        }
-        exchange.watch().arm_ms(exchange.pool.settings.timeouts.first_byte_ms);
-        answer::relay(exchange, &connection).await?
+        buffer.release();
+        exchange.await_answer();
+        answer::relay(exchange, &connection).await
     } else {
-        buffer.consume(taken.used);
-        let both = both_ways(exchange, upload, buffer, &connection).await;
-        both.map_err(|failed| Failed { progress: Progress::Begun, ..failed })?
+        both_ways(exchange, upload, buffer, &connection).await
     };
+    let replayable = exchange.tally.replayable.get();
+    let ended = answered.map_err(|failed| if replayable { failed } else { Failed::begun(failed.cause) })?;
     match ended {
         Ended::Whole { reusable, stays } => {
             // One that was told of its client carries no other's requests.
@@ -106,7 +105,7 @@ async fn both_ways(
                         Err(_) => {} // It takes no more, but may have answered why.
                     }
                     if !exchange.answered() {
-                        exchange.watch().arm_ms(exchange.pool.settings.timeouts.first_byte_ms);
+                        exchange.await_answer();
                     }
                 }
             }

@@ -24,6 +24,21 @@ impl Moment {
         self.0.saturating_sub(earlier.0)
     }
 
+    /// Microseconds since the process first asked for the time.
+    pub fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// The moment so many microseconds after the process first asked for the time.
+    pub fn at_micros(micros: u64) -> Self {
+        Self(micros)
+    }
+
+    /// Seconds since the process first asked for the time, from 1 on.
+    pub fn second(self) -> u64 {
+        self.0 / 1_000_000 + 1
+    }
+
     /// This moment for a timer of tokio; None for [`Moment::NEVER`].
     pub fn instant(self) -> Option<tokio::time::Instant> {
         let start = *START.get_or_init(Instant::now);

@@ -8,6 +8,7 @@ use crate::sockets::Sockets;
 use crate::table::{Resolver, Table};
 use pinfold_wire::proxy::{Drained, EndpointStats, ListenerStats, PoolStats, Stats};
 use pinfold_wire::{Mode, Problem, Snapshot};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -58,15 +59,29 @@ impl Cores {
         let table = self.resolver.resolve(generation, snapshot, &self.table)?;
         self.await_sockets(&table).await?;
         let before = std::mem::replace(&mut self.table, Arc::new(table));
-        for member in before.pools.iter().flat_map(|pool| &pool.members) {
-            member.endpoint.set_accepting(false);
-        }
-        for member in self.table.pools.iter().flat_map(|pool| &pool.members) {
-            member.endpoint.set_accepting(member.mode == Mode::Ready);
-        }
+        self.turn_to_endpoints(&before);
         let table = Arc::clone(&self.table);
         self.command(|core, done| Command::Install(Arc::clone(&table), self.wanted(&table, core), done)).await;
         Ok(())
+    }
+
+    /// Have the endpoints of the table accept requests, and no others; then those who wait may be served.
+    fn turn_to_endpoints(&self, before: &Table) {
+        let (now, pools) = (clock::now(), &self.table.pools);
+        let ready = pools.iter().flat_map(|pool| &pool.members).filter(|member| member.mode == Mode::Ready);
+        let ready: HashMap<u64, &Arc<Endpoint>> = ready.map(|member| (member.endpoint.id, &member.endpoint)).collect();
+        for member in before.pools.iter().flat_map(|pool| &pool.members) {
+            if !ready.contains_key(&member.endpoint.id) {
+                member.endpoint.refuse();
+            }
+        }
+        ready.values().for_each(|endpoint| endpoint.accept(now));
+        for pool in pools {
+            pool.lasting.install(Some(pool), before.pool(&pool.name).map(|pool| &**pool));
+        }
+        for gone in before.pools.iter().filter(|pool| self.table.pool(&pool.name).is_none()) {
+            gone.lasting.install(None, None);
+        }
     }
 
     /// Accept no more; idle connections are closed.
@@ -103,7 +118,7 @@ impl Cores {
             serial,
             generation: self.table.generation,
             listeners: self.table.listeners.iter().map(listener_stats).collect(),
-            pools: self.table.pools.iter().map(pool_stats).collect(),
+            pools: self.table.pools.iter().map(|pool| pool_stats(pool)).collect(),
             access_log_dropped: read(&self.dropped),
         }
     }
@@ -183,18 +198,18 @@ fn pool_stats(pool: &crate::pool::Pool) -> PoolStats {
             tunnels: read(&counters.tunnels),
             connects: read(&counters.connects),
             connections: read(&counters.connections),
-            ejected: false,
-            ejections: 0,
-            latency_us: 0,
+            ejected: member.endpoint.traffic.aside(),
+            ejections: read(&member.endpoint.traffic.ejections),
+            latency_us: member.endpoint.traffic.latency_us(),
         }
     });
     PoolStats {
         name: pool.name.to_string(),
         unavailable: read(&pool.lasting.unavailable),
-        queued: 0,
-        overflowed: 0,
-        retries: 0,
-        retries_denied: 0,
+        queued: pool.lasting.waiting() as u64,
+        overflowed: read(&pool.lasting.overflowed),
+        retries: read(&pool.lasting.retries),
+        retries_denied: read(&pool.lasting.retries_denied),
         endpoints: endpoints.collect(),
     }
 }

@@ -1,5 +1,8 @@
-//! What all cores share about one endpoint: its address and its counters.
+//! What all cores share about one endpoint: its address, its counters, and what traffic has shown of it.
 
+use crate::clock::Moment;
+use crate::lasting::Lasting;
+use crate::traffic::Traffic;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -55,6 +58,12 @@ pub struct Endpoint {
     pub address: Address,
     /// Its counters.
     pub counters: Counters,
+    /// What requests have shown.
+    pub traffic: Traffic,
+    /// What its pool keeps.
+    pub lasting: Arc<Lasting>,
+    /// Since when it may be sent requests, in microseconds.
+    ready_since: AtomicU64,
     /// Whether it may be sent requests; if not, `relieved` is told when nothing is left.
     accepting: AtomicBool,
     relieved: Arc<Notify>,
@@ -62,8 +71,28 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// A new one; `relieved` is notified whenever an endpoint that is not accepting has nothing left.
-    pub fn new(id: u64, address_text: String, address: Address, relieved: Arc<Notify>) -> Self {
-        Self { id, address_text, address, counters: Counters::default(), accepting: AtomicBool::new(true), relieved }
+    pub fn new(
+        id: u64,
+        (address_text, address): (String, Address),
+        lasting: Arc<Lasting>,
+        relieved: Arc<Notify>,
+    ) -> Self {
+        Self {
+            id,
+            address_text,
+            address,
+            counters: Counters::default(),
+            traffic: Traffic::default(),
+            lasting,
+            ready_since: AtomicU64::new(0),
+            accepting: AtomicBool::new(false),
+            relieved,
+        }
+    }
+
+    /// Since when it may be sent requests.
+    pub fn ready_since(&self) -> Moment {
+        Moment::at_micros(self.ready_since.load(Ordering::Relaxed))
     }
 
     /// Whether its connections are worth keeping.
@@ -71,9 +100,17 @@ impl Endpoint {
         self.accepting.load(Ordering::Relaxed)
     }
 
-    /// Say whether it may be sent requests.
-    pub fn set_accepting(&self, accepting: bool) {
-        self.accepting.store(accepting, Ordering::SeqCst);
+    /// It may be sent no more requests.
+    pub fn refuse(&self) {
+        self.accepting.store(false, Ordering::SeqCst);
+    }
+
+    /// It may be sent requests. If it might not before, nothing that was is held against it.
+    pub fn accept(&self, now: Moment) {
+        if !self.accepting.swap(true, Ordering::SeqCst) {
+            self.traffic.forget();
+            self.ready_since.store(now.micros(), Ordering::Relaxed);
+        }
     }
 
     /// Whether no request is in flight to it and no connection is open.
@@ -103,11 +140,17 @@ impl InFlight {
         count(&endpoint.counters.in_flight);
         Self(Arc::clone(endpoint))
     }
+
+    /// To which endpoint.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.0
+    }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.less(&self.0.counters.in_flight);
+        self.0.lasting.relieve();
     }
 }
 
@@ -151,10 +194,11 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn relief_is_told_when_the_last_of_a_draining_endpoint_goes() {
         let relieved = Arc::new(Notify::new());
-        let address = Address::Unix("/x".into());
-        let endpoint = Arc::new(Endpoint::new(1, String::new(), address, Arc::clone(&relieved)));
+        let at = (String::new(), Address::Unix("/x".into()));
+        let endpoint = Arc::new(Endpoint::new(1, at, Arc::default(), Arc::clone(&relieved)));
+        endpoint.accept(Moment::at_micros(1));
         let (flight, open) = (InFlight::begin(&endpoint), Open::begin(&endpoint));
-        endpoint.set_accepting(false);
+        endpoint.refuse();
         drop(flight);
         assert!(!endpoint.relieved());
         drop(open);

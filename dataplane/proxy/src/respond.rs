@@ -14,7 +14,7 @@ pub fn status(cause: Cause) -> u16 {
         Cause::HeadTooLarge | Cause::TooManyFields => 431,
         Cause::ConnectMethod | Cause::UnknownCoding => 501,
         Cause::ConnectFailed | Cause::EndpointClosed | Cause::MalformedAnswer | Cause::TruncatedAnswer => 502,
-        Cause::ConnectRefused | Cause::NoEndpoint => 503,
+        Cause::ConnectRefused | Cause::NoEndpoint | Cause::QueueFull | Cause::QueueTimeout => 503,
         Cause::ConnectTimeout | Cause::FirstByteTimeout | Cause::SilenceTimeout | Cause::TotalTimeout => 504,
         Cause::VersionNotSupported => 505,
         Cause::ClientClosed => 0,

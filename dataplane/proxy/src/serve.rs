@@ -7,6 +7,7 @@ use crate::endpoint::count;
 use crate::exchange::{Exchange, Facts, Tally};
 use crate::forward::forward;
 use crate::peer::{Peer, Stall};
+use crate::pool::Wish;
 use crate::respond::{self, Manner};
 use crate::runtime::Core;
 use crate::table::{Listener, Table};
@@ -193,7 +194,7 @@ async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, 
     let buffers = &client.core.buffers;
     let (mut line, mut head) = (line_of(client), buffers.scratch());
     let bytes = buffer.filled().get(..bound).unwrap_or_default();
-    let prepared = prepare(client, listener, bytes, (&mut line, &mut head));
+    let prepared = prepare(client, at, bytes, (&mut line, &mut head));
     // Where a head ends that could not be read does not matter: nothing more is read on its connection.
     let facts = prepared.as_ref().map_or_else(|(_, facts)| *facts, |(facts, ..)| Some(*facts));
     buffer.consume(facts.map_or(bound, |facts| facts.head_bytes));
@@ -205,6 +206,7 @@ async fn request(client: &Client, at: (&Table, &Listener), buffer: &mut Buffer, 
                     client,
                     listener,
                     pool,
+                    began,
                     facts,
                     tally,
                     heard: Cell::new(false),
@@ -251,7 +253,7 @@ async fn forward_in_time(exchange: &Exchange<'_>, head: &mut Vec<u8>, buffer: &m
 /// if they could be read.
 fn prepare(
     client: &Client,
-    listener: &Listener,
+    (table, listener): (&Table, &Listener),
     bytes: &[u8],
     (line, rewritten): (&mut Vec<u8>, &mut Vec<u8>),
 ) -> Result<(Facts, usize, usize), (Cause, Option<Facts>)> {
@@ -276,6 +278,9 @@ fn prepare(
     judge(listener, &head).map_err(|cause| (cause, Some(facts)))?;
     let chosen = listener.route(head.host, head.path()).ok_or((Cause::NoRoute, Some(facts)))?;
     facts.trailers = chosen.trailers;
+    if let Some(pool) = table.pools.get(chosen.pool) {
+        facts.wish = pool.wish(&head, sender_text(client, facts.sender, &mut Text([0; 48])));
+    }
     headers::write_request(rewritten, &head, &client.told, &client.host, chosen.trailers);
     Ok((facts, chosen.route, chosen.pool))
 }
@@ -292,6 +297,7 @@ fn facts_of(client: &Client, head: &Head<'_, '_>) -> Facts {
         upgrade: headers::upgrade(head).is_some(),
         trailers: false,
         sender: client.told.sender(head.fields),
+        wish: Wish::default(),
     }
 }
 
@@ -414,12 +420,17 @@ fn begin_line(
     }
     let (method, target, host) = known.map_or(("", "", ""), |(head, _)| (head.method, head.target, head.host));
     let mut text = Text([0; 48]);
-    let sender = match known {
-        Some((_, Some(sender))) if !client.told.plain() => text.of(sender),
-        _ => &client.address,
-    };
+    let sender = sender_text(client, known.and_then(|(_, sender)| sender), &mut text);
     let asked = Asked { listener: &listener.name, client: sender, method, target, host };
     client.core.log.begin(line, &asked);
+}
+
+/// The address of who sent a request, as text; that of the client's connection, if nothing else is known.
+fn sender_text<'t>(client: &'t Client, sender: Option<IpAddr>, text: &'t mut Text) -> &'t str {
+    match sender {
+        Some(sender) if !client.told.plain() => text.of(sender),
+        _ => &client.address,
+    }
 }
 
 /// Room for an address as text.

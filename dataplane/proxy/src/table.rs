@@ -2,10 +2,11 @@
 
 use crate::clients::Clients;
 use crate::endpoint::{Address, Endpoint};
+use crate::lasting::Lasting;
 use crate::pool::{Member, Pool, Settings};
 use crate::tls;
 use pinfold_core::networks::Networks;
-use pinfold_core::routes;
+use pinfold_core::{hash, routes};
 use pinfold_wire::{
     AccessLog, Action, Forwarded, ListenerLimits, ListenerTimeouts, Match, Problem, ProxyProtocol, Snapshot,
 };
@@ -89,7 +90,7 @@ pub struct Table {
     /// Listeners, in the order of the snapshot.
     pub listeners: Vec<Listener>,
     /// Pools, in the order of the snapshot.
-    pub pools: Vec<Pool>,
+    pub pools: Vec<Arc<Pool>>,
     /// Which requests are logged.
     pub access_log: AccessLog,
 }
@@ -106,7 +107,7 @@ impl Table {
     }
 
     /// The pool of this name.
-    pub fn pool(&self, name: &str) -> Option<&Pool> {
+    pub fn pool(&self, name: &str) -> Option<&Arc<Pool>> {
         self.pools.iter().find(|pool| *pool.name == *name)
     }
 }
@@ -149,18 +150,19 @@ impl Resolver {
         }
     }
 
-    fn pools(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Pool> {
-        let mut pools: Vec<Pool> = Vec::new();
+    fn pools(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Arc<Pool>> {
+        let mut pools: Vec<Arc<Pool>> = Vec::new();
         for wanted in &snapshot.pools {
             if pools.iter().any(|pool| *pool.name == *wanted.name) {
                 problems.push(problem(format!("pools.{}", wanted.name), "is named twice"));
                 continue;
             }
             let old = before.pools.iter().find(|pool| *pool.name == *wanted.name);
+            let lasting = old.map_or_else(Arc::default, |old| Arc::clone(&old.lasting));
             let mut members: Vec<Member> = Vec::new();
             for one in &wanted.endpoints {
                 let twice = members.iter().any(|member| member.endpoint.address_text == one.address);
-                match self.member(one, old) {
+                match self.member(one, old, &lasting) {
                     Ok(member) if !twice => members.push(member),
                     found => {
                         let what = found.err().unwrap_or_else(|| format!("{} is there twice", one.address));
@@ -168,13 +170,17 @@ impl Resolver {
                     }
                 }
             }
-            let lasting = old.map_or_else(Arc::default, |old| Arc::clone(&old.lasting));
-            pools.push(Pool::new(&wanted.name, settings_of(wanted), members, lasting));
+            pools.push(Arc::new(Pool::new(&wanted.name, settings_of(wanted), members, lasting)));
         }
         pools
     }
 
-    fn member(&mut self, wanted: &pinfold_wire::Endpoint, old: Option<&Pool>) -> Result<Member, String> {
+    fn member(
+        &mut self,
+        wanted: &pinfold_wire::Endpoint,
+        old: Option<&Arc<Pool>>,
+        lasting: &Arc<Lasting>,
+    ) -> Result<Member, String> {
         if !WEIGHTS.contains(&wanted.weight) {
             return Err(format!("a weight of {}, not from {} to {}", wanted.weight, WEIGHTS.start(), WEIGHTS.end()));
         }
@@ -184,11 +190,13 @@ impl Resolver {
             None => {
                 self.endpoints += 1;
                 let address = Address::parse(&wanted.address).ok_or(format!("\"{}\" is no address", wanted.address))?;
-                Arc::new(Endpoint::new(self.endpoints, wanted.address.clone(), address, Arc::clone(&self.relieved)))
+                let at = (wanted.address.clone(), address);
+                Arc::new(Endpoint::new(self.endpoints, at, Arc::clone(lasting), Arc::clone(&self.relieved)))
             }
         };
         let name = Arc::from(wanted.name.as_str());
-        Ok(Member { endpoint, name, weight: wanted.weight, mode: wanted.mode, spare: wanted.spare })
+        let mark = hash::mark(&wanted.name);
+        Ok(Member { endpoint, name, mark, weight: wanted.weight, mode: wanted.mode, spare: wanted.spare })
     }
 
     fn listeners(&mut self, snapshot: &Snapshot, before: &Table, problems: &mut Vec<Problem>) -> Vec<Listener> {

@@ -82,6 +82,9 @@ impl Upload {
         let mut out = exchange.client.core.buffers.scratch();
         let (rate, mut waited) = (exchange.listener.limits.body_rate, 0);
         while !self.ended() {
+            if buffer.is_full() {
+                stop_keeping(exchange, buffer);
+            }
             let left = pace::left_ms(rate, exchange.tally.received.get(), waited).unwrap_or(u64::MAX);
             if left == 0 {
                 return Err(Cause::BodyTooSlow);
@@ -95,8 +98,9 @@ impl Upload {
                 Err(Stall::Interrupted(_)) => return Err(cause),
             }
             waited += clock::now().micros_since(began);
-            let taken = self.take(buffer.filled(), &mut out)?;
-            buffer.consume(taken.used);
+            let kept = exchange.tally.kept.get();
+            let taken = self.take(buffer.filled().get(kept..).unwrap_or_default(), &mut out)?;
+            keep(exchange, buffer, taken.used);
             add(&exchange.tally.received, taken.payload);
             watch.arm_ms(silence_ms);
             match connection.peer.write(&out, watch, &mut 0).await {
@@ -108,6 +112,21 @@ impl Upload {
         exchange.client.core.buffers.give_scratch(out);
         Ok(())
     }
+}
+
+/// So many more bytes of the buffer have been sent: keep them in case the request has to be sent again, if it may be.
+pub fn keep(exchange: &Exchange<'_>, buffer: &mut Buffer, used: usize) {
+    let tally = &exchange.tally;
+    tally.kept.set(tally.kept.get() + used);
+    let most = if exchange.facts.idempotent { exchange.pool.settings.retry.replay_bytes } else { 0 };
+    if !tally.replayable.get() || tally.kept.get() as u64 > most || exchange.answered() {
+        stop_keeping(exchange, buffer);
+    }
+}
+
+fn stop_keeping(exchange: &Exchange<'_>, buffer: &mut Buffer) {
+    buffer.consume(exchange.tally.kept.take());
+    exchange.tally.replayable.set(false);
 }
 
 fn take_chunks(
