@@ -1,13 +1,17 @@
 """A rig for each test, and endpoints that are closed at its end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from support.client import Target
 from support.endpoints import Endpoint, Script, StartEndpoint
 from support.proxy import Rig
+from support.wire import Wire, dial
+
+Connect = Callable[[Target, bytes], Wire]
 
 
 @pytest.fixture
@@ -27,3 +31,10 @@ def endpoint(short_path: Path) -> Iterator[StartEndpoint]:
             return started.enter_context(Endpoint(script, path=short_path / f"{name}.sock", name=name))
 
         yield start
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    """Connect and send bytes; the connections are closed at the end, if not before."""
+    with ExitStack() as opened:
+        yield lambda target, sent: opened.enter_context(dial(target)).send(sent)

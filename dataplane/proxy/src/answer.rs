@@ -99,9 +99,12 @@ async fn relay_head(
     loop {
         // Whole at first sight, as a rule; once it was not, its end is looked for before it is read again.
         let whole = known == 0 || request::head_bound(buffer.filled(), known).is_some();
-        let translated = if whole { translate(exchange, connection, buffer, out) } else { Ok(Translated::Partial) };
+        let translated = if whole { translate(exchange, buffer, out) } else { Ok(Translated::Partial) };
         match translated.map_err(Failed::begun)? {
-            Translated::Final(begun) => return Ok(begun),
+            Translated::Final(begun) => {
+                exchange.note_head(connection.endpoint(), begun.status, out);
+                return Ok(begun);
+            }
             Translated::Interim if interim == INTERIM_MOST => return Err(Failed::begun(Cause::MalformedAnswer)),
             Translated::Interim => {
                 // HTTP/1.0 knows none (RFC 9110 section 15.2).
@@ -190,12 +193,7 @@ async fn wait(
 }
 
 /// Use up the head that the buffer begins with, and append to `out` what the client is to get for it.
-fn translate(
-    exchange: &Exchange<'_>,
-    connection: &Connection,
-    buffer: &mut Buffer,
-    out: &mut Vec<u8>,
-) -> Result<Translated, Cause> {
+fn translate(exchange: &Exchange<'_>, buffer: &mut Buffer, out: &mut Vec<u8>) -> Result<Translated, Cause> {
     let facts = &exchange.facts;
     let bytes = buffer.filled();
     let mut few = [httparse::EMPTY_HEADER; FIELDS_FEW];
@@ -218,7 +216,6 @@ fn translate(
     } else {
         let begun = begin(exchange, &head);
         response::write_head(out, &head, begun.passage, connection_field(facts.version, &begun), facts.trailers);
-        exchange.note_head(head.status, out);
         Translated::Final(begun)
     };
     buffer.consume(used);

@@ -1,7 +1,7 @@
 //! One request on its way: what is known of it, and what is counted while it is served.
 
 use crate::clock::{self, Moment};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{count, Endpoint};
 use crate::pool::{Pool, Wish};
 use crate::serve::Client;
 use crate::table::Listener;
@@ -116,7 +116,10 @@ impl Exchange<'_> {
     }
 
     /// The head of the answer that counts is in `out`, its empty line included.
-    pub fn note_head(&self, status: u16, out: &mut Vec<u8>) {
+    pub fn note_head(&self, endpoint: &Endpoint, status: u16, out: &mut Vec<u8>) {
+        if status >= 500 {
+            count(&endpoint.counters.server_errors);
+        }
         if let Some(trial) = self.tally.trial.take() {
             trial.conclude(status, self.tally.latency_us.get());
         }

@@ -132,11 +132,7 @@ fn judge(exchange: &Exchange<'_>, endpoint: &Endpoint, outcome: &Result<bool, Fa
     let trial = exchange.tally.trial.take();
     match outcome {
         Ok(_) => {
-            let status = exchange.tally.status.get();
-            if status >= 500 {
-                count(&endpoint.counters.server_errors);
-            }
-            exchange.pool.answered(endpoint, status);
+            exchange.pool.answered(endpoint, exchange.tally.status.get());
         }
         Err(failed) if failed.cause.side() == Side::Endpoint => {
             count(&endpoint.counters.errors);

@@ -182,3 +182,219 @@ impl Drop for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::endpoint::Address;
+    use crate::pool::{Member, Settings};
+    use pinfold_wire::{Balance, Ejection, Mode, PoolTimeouts, Queue as Bounds, Retry, SendProxy};
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::sync::Notify;
+
+    fn settings(concurrency: u32, length: u32) -> Settings {
+        Settings {
+            balance: Balance::LeastRequests,
+            timeouts: PoolTimeouts { connect_ms: 1, first_byte_ms: 1, silence_ms: 1 },
+            concurrency,
+            queue: Bounds { length, timeout_ms: 1 },
+            retry: Retry { budget_percent: 20, replay_bytes: 0 },
+            ejection: Ejection { failures: 0, latency_factor: 0, base_ms: 1 },
+            slow_start_ms: 0,
+            affinity: None,
+            send_proxy: SendProxy::Off,
+        }
+    }
+
+    /// Pools one after the other, of the endpoints that are named by numbers.
+    struct Pools {
+        lasting: Arc<Lasting>,
+        known: Vec<Arc<Endpoint>>,
+    }
+
+    impl Pools {
+        fn new(endpoints: u64) -> Self {
+            let lasting = Arc::<Lasting>::default();
+            let new = |id: u64| {
+                let at = (id.to_string(), Address::Unix("/x".into()));
+                Arc::new(Endpoint::new(id, at, Arc::clone(&lasting), Arc::new(Notify::new())))
+            };
+            Self { known: (0..endpoints).map(new).collect(), lasting }
+        }
+
+        fn install(&self, ids: &[usize], concurrency: u32, length: u32) -> Arc<Pool> {
+            let member = |&id: &usize| Member {
+                endpoint: Arc::clone(&self.known[id]),
+                name: Arc::from(id.to_string()),
+                mark: id as u64,
+                weight: 1,
+                mode: Mode::Ready,
+                spare: false,
+            };
+            let members = ids.iter().map(member).collect();
+            let pool = Pool::new("p", settings(concurrency, length), members, Arc::clone(&self.lasting));
+            let pool = Arc::new(pool);
+            self.lasting.install(Some(&pool), None);
+            pool
+        }
+
+        fn in_flight(&self) -> Vec<u64> {
+            self.known.iter().map(|one| one.counters.in_flight.load(Ordering::SeqCst)).collect()
+        }
+    }
+
+    const ASK: Ask<'_> =
+        Ask { tried: &[], wish: Wish { key: None, pin: None }, idempotent: true, now: Moment::NEVER, chance: 0 };
+
+    fn now(entry: Entry) -> Hold {
+        match entry {
+            Entry::Now(hold) => hold,
+            Entry::Later(_) => panic!("it has to wait"),
+            Entry::Never(cause) => panic!("{cause:?}"),
+        }
+    }
+
+    fn later(entry: Entry) -> Place {
+        match entry {
+            Entry::Later(place) => place,
+            Entry::Now(_) => panic!("it does not wait"),
+            Entry::Never(cause) => panic!("{cause:?}"),
+        }
+    }
+
+    fn served(place: &mut Place) -> Option<Hold> {
+        match place.poll(&mut Context::from_waker(std::task::Waker::noop())) {
+            Poll::Ready(hold) => hold,
+            Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn who_waits_is_served_in_order_and_nobody_overtakes() {
+        let pools = Pools::new(2);
+        let pool = pools.install(&[0, 1], 1, 10);
+        let held: Vec<Hold> = (0..2).map(|_| now(enter(&pool, &ASK))).collect();
+        let mut places: Vec<Place> = (0..3).map(|_| later(enter(&pool, &ASK))).collect();
+        assert!(places.iter_mut().all(|place| served(place).is_none()));
+        assert_eq!(pools.lasting.waiting(), 3);
+        drop(held);
+        let (first, second) = (served(&mut places[0]), served(&mut places[1]));
+        assert!(first.is_some() && second.is_some() && served(&mut places[2]).is_none());
+        assert_eq!((pools.in_flight(), pools.lasting.waiting()), (vec![1, 1], 1));
+        let mut behind = later(enter(&pool, &ASK));
+        drop(first);
+        assert!(served(&mut behind).is_none());
+        assert!(served(&mut places[2]).is_some());
+    }
+
+    #[test]
+    fn who_leaves_frees_its_place_and_what_it_was_just_given() {
+        let pools = Pools::new(1);
+        let pool = pools.install(&[0], 1, 2);
+        let held = now(enter(&pool, &ASK));
+        let (first, second) = (later(enter(&pool, &ASK)), later(enter(&pool, &ASK)));
+        assert!(matches!(enter(&pool, &ASK), Entry::Never(Cause::QueueFull)));
+        drop(second);
+        let mut third = later(enter(&pool, &ASK));
+        drop(held); // The first has been given the endpoint by now, and does not know yet.
+        drop(first);
+        assert!(served(&mut third).is_some());
+        drop(third);
+        assert_eq!((pools.in_flight(), pools.lasting.waiting()), (vec![0], 0));
+    }
+
+    #[test]
+    fn a_pool_that_changes_serves_those_who_wait() {
+        let pools = Pools::new(2);
+        let pool = pools.install(&[0], 1, 10);
+        let _held = now(enter(&pool, &ASK));
+        let mut places: Vec<Place> = (0..4).map(|_| later(enter(&pool, &ASK))).collect();
+        pools.install(&[0, 1], 1, 10);
+        let first = served(&mut places[0]);
+        assert!(first.is_some() && served(&mut places[1]).is_none());
+        pools.install(&[0, 1], 2, 10);
+        let more = [served(&mut places[1]), served(&mut places[2])];
+        assert!(more.iter().all(Option::is_some) && served(&mut places[3]).is_none());
+        pools.install(&[1], 0, 10);
+        assert!(served(&mut places[3]).is_some());
+        let pool = pools.install(&[], 1, 10);
+        assert!(matches!(enter(&pool, &ASK), Entry::Never(Cause::NoEndpoint)));
+    }
+
+    #[test]
+    fn a_client_waits_for_its_own_endpoint_and_holds_up_nobody() {
+        let pools = Pools::new(2);
+        let pool = pools.install(&[0, 1], 1, 10);
+        let pinned = Ask { wish: Wish { key: None, pin: Some(1) }, ..ASK };
+        let own = now(enter(&pool, &pinned));
+        let other = now(enter(&pool, &ASK));
+        let mut place = later(enter(&pool, &pinned));
+        let mut plain = later(enter(&pool, &ASK));
+        drop(other);
+        assert!(served(&mut place).is_none());
+        assert!(served(&mut plain).is_some());
+        drop(own);
+        assert_eq!(served(&mut place).map(|hold| hold.mark), Some(1));
+    }
+
+    #[test]
+    fn a_pool_that_goes_dismisses_those_who_wait() {
+        let pools = Pools::new(1);
+        let pool = pools.install(&[0], 1, 10);
+        let _held = now(enter(&pool, &ASK));
+        let mut place = later(enter(&pool, &ASK));
+        pools.lasting.install(None, Some(&pool));
+        assert!(matches!(place.poll(&mut Context::from_waker(std::task::Waker::noop())), Poll::Ready(None)));
+        assert_eq!(pools.lasting.waiting(), 0);
+    }
+
+    /// Threads that come, wait, go early and are served, while the pool changes: never more in flight than may be, nobody
+    /// is forgotten, and at the end nothing is left.
+    #[test]
+    fn many_threads_never_exceed_the_bound_and_none_is_forgotten() {
+        const THREADS: usize = 8;
+        const ROUNDS: usize = 4_000;
+        let pools = Pools::new(3);
+        let pool = pools.install(&[0, 1, 2], 2, 1000);
+        let (most, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for number in 0..THREADS {
+                let (pool, pools, most, done) = (&pool, &pools, &most, &done);
+                scope.spawn(move || {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                    for round in 0..ROUNDS {
+                        let hold = match enter(pool, &ASK) {
+                            Entry::Now(hold) => hold,
+                            Entry::Never(cause) => panic!("{cause:?}"),
+                            Entry::Later(place) if (round + number) % 5 == 0 => {
+                                drop(place); // Its client has gone.
+                                continue;
+                            }
+                            Entry::Later(mut place) => {
+                                let wait = poll_fn(|cx| place.poll(cx));
+                                let limit = std::time::Duration::from_secs(20);
+                                let served = runtime.block_on(async { tokio::time::timeout(limit, wait).await });
+                                served.expect("it was forgotten").expect("the pool is there")
+                            }
+                        };
+                        let in_flight = hold.endpoint().counters.in_flight.load(Ordering::SeqCst);
+                        most.fetch_max(usize::try_from(in_flight).unwrap(), Ordering::SeqCst);
+                        if round % 7 == 0 {
+                            std::thread::yield_now();
+                        }
+                        drop(hold);
+                        if number == 0 && round % 50 == 0 {
+                            pools.install(if round % 100 == 0 { &[0, 1, 2] } else { &[0, 2] }, 2, 1000);
+                        }
+                    }
+                    done.fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        assert_eq!(done.load(Ordering::SeqCst), THREADS);
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+        assert_eq!((pools.in_flight(), pools.lasting.waiting()), (vec![0; 3], 0));
+    }
+}
