@@ -55,7 +55,6 @@ pub async fn forward(exchange: &Exchange<'_>, head: &mut Vec<u8>, buffer: &mut B
             Decision::Anew => choice = Choice::New,
             Decision::Elsewhere | Decision::Fail => tried.push(hold.endpoint().id),
         }
-        count(&exchange.pool.lasting.retries);
         resent += u32::from(failed.progress == Progress::Sent);
         last = failed.cause;
         tally.kept.set(0);
@@ -73,7 +72,12 @@ async fn hold(exchange: &Exchange<'_>, tried: &[u64]) -> Result<Hold, Cause> {
         Entry::Never(cause) => Err(cause),
     };
     match &held {
-        Ok(_) => exchange.tally.attempts.set(exchange.tally.attempts.get() + 1),
+        Ok(_) => {
+            let before = exchange.tally.attempts.replace(exchange.tally.attempts.get() + 1);
+            if before > 0 {
+                count(&lasting.retries);
+            }
+        }
         Err(Cause::QueueFull | Cause::QueueTimeout) => count(&lasting.overflowed),
         Err(Cause::NoEndpoint) => count(&lasting.unavailable),
         Err(_) => {}

@@ -75,6 +75,11 @@ class EndpointStatus(ApiModel):
     in_flight: int
     connects: int
     connections: int
+    ejected: bool = False
+    """Whether traffic has set it aside."""
+    ejections: int = 0
+    latency: float | None = None
+    """Average time to the first byte of an answer; None when it is not known."""
 
 
 class PoolStatus(ApiModel):
@@ -82,6 +87,12 @@ class PoolStatus(ApiModel):
 
     name: str
     unavailable: int
+    queued: int = 0
+    """Requests that wait for an endpoint now."""
+    overflowed: int = 0
+    """Requests refused because the queue was full, or their wait in it too long."""
+    retries: int = 0
+    retries_denied: int = 0
     endpoints: tuple[EndpointStatus, ...]
 
 

@@ -1,7 +1,7 @@
 """What people read: the models of the API as text. Pure: width and colour come in, nothing is printed."""
 
 import io
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -90,7 +90,8 @@ def render_status(status: Status, now: datetime, paper: Paper) -> str:
         parts.append(_instances(instances, paper))
     if remote := _remote(status):
         parts.append(_pools(remote, paper))
-    if notes := [_note(one) for one in instances if one.wanted and (one.note or one.retry_in is not None)]:
+    notes = [_note(one) for one in instances if one.wanted and (one.note or one.retry_in is not None)]
+    if notes := [*notes, *_pool_notes(status.pools)]:
         parts.append("\n".join(notes))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -154,6 +155,16 @@ def _pools(pools: Sequence[PoolStatus], paper: Paper) -> str:
 def _note(instance: InstanceStatus) -> str:
     retry = "" if instance.retry_in is None else f"; tried again in {format_duration(instance.retry_in)}"
     return f"! {instance.name}: {instance.note}{retry}\n    pinfold logs {instance.name}"
+
+
+def _pool_notes(pools: Sequence[PoolStatus]) -> Iterator[str]:
+    for pool in pools:
+        for one in pool.endpoints:
+            if one.ejected:
+                failed = one.errors + one.server_errors
+                yield f"! {pool.name}: {one.name} is ejected; {failed} attempts at it failed"
+        if pool.queued:
+            yield f"! {pool.name}: {pool.queued} requests wait for an endpoint; {pool.overflowed} waited in vain"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], paper: Paper, *, right: int) -> str:

@@ -60,15 +60,17 @@ class Retry(Model):
 class Ejection(Model):
     """When traffic sets an endpoint aside; never more than half of a pool."""
 
-    failures: Whole = Field(5, ge=0, le=1000, description="Failures in a row, 0: never.")
-    latency_factor: Whole = Field(0, ge=0, le=1000, description="Latency as a multiple of the pool's, 0: never.")
-    base: Duration = Field(10.0, description="Until its first trial; doubled each time it fails again.")
+    failures: Whole = Field(5, ge=0, le=1000, description="Failures in a row (no answer, or 502, 503, 504), 0: never.")
+    latency_factor: Whole = Field(
+        0, ge=0, le=1000, description="Average latency as a multiple of the pool's median, 0: never."
+    )
+    base: Duration = Field(10.0, description="Until its first trial; doubled each time that fails.")
 
 
 class Affinity(Model):
     """What keeps a client on its endpoint."""
 
-    cookie: Token = Field(description="Name of a cookie that pinfold sets.")
+    cookie: Token = Field(description="Name of a cookie that pinfold sets, and passes on untouched.")
 
 
 class PoolSettings(Model):
@@ -83,7 +85,9 @@ class PoolSettings(Model):
     queue: Queue = Field(default_factory=Queue, description="That queue.")
     retry: Retry = Field(default_factory=Retry, description="When a request is sent to a second endpoint.")
     ejection: Ejection = Field(default_factory=Ejection, description="When traffic sets an endpoint aside.")
-    slow_start: Duration = Field(0.0, description="Over which time a new endpoint gets its share, 0: at once.")
+    slow_start: Duration = Field(
+        0.0, description="Time over which a new endpoint gets its share, from a tenth on; not for hash. 0: at once."
+    )
     affinity: Affinity | None = Field(None, description="What keeps a client on its endpoint.")
     send_proxy_protocol: Literal["off", "v1", "v2"] = Field(
         "off",

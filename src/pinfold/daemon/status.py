@@ -108,10 +108,11 @@ def _note(instance: Instance) -> str:
 def _pools(parts: Parts, stats: Stats | None) -> Iterator[models.PoolStatus]:
     known: dict[str, PoolStats] = {pool.name: pool for pool in (stats.pools if stats else ())}
     for name, endpoints in _endpoints(parts, parts.force.config).items():
-        counters = {endpoint.address: endpoint for endpoint in known[name].endpoints} if name in known else {}
+        zero = PoolStats(name=name, unavailable=0, queued=0, overflowed=0, retries=0, retries_denied=0, endpoints=())
+        pool = known.get(name, zero)
+        counters = {endpoint.address: endpoint for endpoint in pool.endpoints}
         yield models.PoolStatus(
-            name=name,
-            unavailable=known[name].unavailable if name in known else 0,
+            **pool.model_dump(exclude={"endpoints"}),
             endpoints=tuple(_endpoint(*endpoint, counters) for endpoint in endpoints),
         )
 
@@ -129,6 +130,7 @@ def _endpoints(parts: Parts, config: Config) -> dict[str, list[tuple[str, str]]]
 
 def _endpoint(name: str, address: str, counters: Mapping[str, EndpointStats]) -> models.EndpointStatus:
     found = counters.get(address)
-    counted = found.model_dump(exclude={"name", "address", "tunnels"}) if found else {}
+    counted = found.model_dump(exclude={"name", "address", "tunnels", "latency_us"}) if found else {}
     zero = dict.fromkeys(("requests", "errors", "server_errors", "in_flight", "connects", "connections"), 0)
-    return models.EndpointStatus(name=name, address=address, **{**zero, **counted})
+    latency = found.latency_us / 1_000_000 if found and found.latency_us else None
+    return models.EndpointStatus(name=name, address=address, latency=latency, **{**zero, **counted})

@@ -124,6 +124,22 @@ def test_colours_come_only_where_they_are_wanted() -> None:
     assert "\x1b[" not in render_status(whole, NOW, PLAIN)
 
 
+def test_what_is_ejected_and_what_waits_needs_attention() -> None:
+    whole = status(instance("nova-api.1"))
+    counts = {"requests": 20, "errors": 5, "server_errors": 2, "ejected": True, "ejections": 1}
+    ejected = whole.pools[1].endpoints[0].model_copy(update=counts)
+    pools = (
+        whole.pools[0].model_copy(update={"queued": 12, "overflowed": 3}),
+        whole.pools[1].model_copy(update={"endpoints": (ejected,)}),
+    )
+    shown = render_status(whole.model_copy(update={"pools": pools}), NOW, PLAIN)
+    assert shown.endswith(
+        "\n\n"
+        "! nova-api.ec2: 12 requests wait for an endpoint; 3 waited in vain\n"
+        "! images: 10.0.0.5:9292 is ejected; 7 attempts at it failed\n"
+    )
+
+
 def test_an_instance_that_was_stopped_needs_no_attention() -> None:
     stopped = instance("nova-api.1", wanted=False, phase="stopped", ready=False, note="exited with status 0")
     assert "!" not in render_status(status(stopped), NOW, PLAIN)
