@@ -153,6 +153,19 @@ def test_an_endpoint_that_takes_its_time_is_not_the_client_s_fault(rig: Rig, end
         sending.join()
 
 
+def test_a_client_that_waits_to_be_asked_for_its_body_is_not_slow(rig: Rig, endpoint: StartEndpoint) -> None:
+    def script(wire: Wire, endpoint: Endpoint) -> None:
+        endpoint.take_head(wire)
+        time.sleep(6)
+        wire.send(b"HTTP/1.1 100 Continue\r\n\r\n").read_exactly(4)
+        wire.send(OK)
+
+    with dial(rig.serve(endpoint(script), listener=limited(body_rate=100)), deadline=15) as wire:
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+        assert wire.read_answer().status == 100
+        assert wire.send(b"body").read_answer().status == 200
+
+
 def test_a_request_that_takes_too_long_in_all_is_answered(rig: Rig, endpoint: StartEndpoint) -> None:
     program = endpoint(silent, "program")
     with dial(rig.serve(program, listener=timed(total_ms=400))) as wire:

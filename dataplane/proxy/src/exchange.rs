@@ -34,6 +34,8 @@ pub struct Facts {
     pub expects: bool,
     /// It asks to switch to another protocol, and that was passed on.
     pub upgrade: bool,
+    /// Its body may wait until the endpoint asks for it (`Expect: 100-continue`).
+    pub expects: bool,
     /// Trailers pass.
     pub trailers: bool,
     /// Address of who sent it, if it is known.

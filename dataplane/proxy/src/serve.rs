@@ -21,6 +21,7 @@ use pinfold_core::retry;
 use std::cell::Cell;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -242,7 +243,7 @@ fn total(client: &Client, listener: &Listener) -> Option<Watch> {
 
 /// As [`forward`], within the deadline of the whole.
 async fn forward_in_time(exchange: &Exchange<'_>, head: &mut Vec<u8>, buffer: &mut Buffer) -> Result<bool, Cause> {
-    let forwarded = forward(exchange, head, buffer);
+    let forwarded = pin!(forward(exchange, head, buffer));
     match &exchange.total {
         None => forwarded.await,
         Some(total) => total.limit(forwarded).await.unwrap_or(Err(Cause::TotalTimeout)),
@@ -295,6 +296,7 @@ fn facts_of(client: &Client, head: &Head<'_, '_>) -> Facts {
         stays: headers::client_stays(head),
         expects: head.body != Body::Length(0) && request::values(head.fields, "expect").next().is_some(),
         upgrade: headers::upgrade(head).is_some(),
+        expects: head.body != Body::Length(0) && request::values(head.fields, "expect").next().is_some(),
         trailers: false,
         sender: client.told.sender(head.fields),
         wish: Wish::default(),

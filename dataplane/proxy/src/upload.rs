@@ -85,7 +85,10 @@ impl Upload {
             if buffer.is_full() {
                 stop_keeping(exchange, buffer);
             }
-            let left = pace::left_ms(rate, exchange.tally.received.get(), waited).unwrap_or(u64::MAX);
+            let received = exchange.tally.received.get();
+            // Who expects to be asked for the body is not waited for, but the endpoint.
+            let asked = received > 0 || !exchange.facts.expects;
+            let left = pace::left_ms(rate, received, waited).filter(|_| asked).unwrap_or(u64::MAX);
             if left == 0 {
                 return Err(Cause::BodyTooSlow);
             }
@@ -97,7 +100,7 @@ impl Upload {
                 Ok(0) | Err(Stall::Broken) => return Err(Cause::ClientClosed),
                 Err(Stall::Interrupted(_)) => return Err(cause),
             }
-            waited += clock::now().micros_since(began);
+            waited += if asked { clock::now().micros_since(began) } else { 0 };
             let kept = exchange.tally.kept.get();
             let taken = self.take(buffer.filled().get(kept..).unwrap_or_default(), &mut out)?;
             keep(exchange, buffer, taken.used);
