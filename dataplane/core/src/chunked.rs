@@ -57,7 +57,8 @@ impl Decoder {
         Self { at: At::Size { digits: 0 }, left: 0, line: 0, trailers: trailers.then(Vec::new) }
     }
 
-    /// What followed the last chunk, the empty line included, for [`crate::trailers::write_end`]; nothing if not kept.
+    /// The trailer fields with the empty line behind them, for [`crate::trailers::write_end`]; empty if there are none, or
+    /// if they are not kept.
     pub fn trailers(&self) -> &[u8] {
         self.trailers.as_deref().unwrap_or_default()
     }
@@ -101,7 +102,10 @@ impl Decoder {
         if let (At::TrailerStart | At::Trailer | At::TrailerLf | At::EndLf, Some(trailers)) =
             (self.at, &mut self.trailers)
         {
-            trailers.push(byte);
+            // Without a field there is nothing to keep.
+            if byte.is_ascii_graphic() || !trailers.is_empty() {
+                trailers.push(byte);
+            }
         }
         self.at = match (self.at, byte) {
             (At::Size { digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') if digits < 15 => {
@@ -197,7 +201,7 @@ mod tests {
         assert_eq!(decoder.next(b"c\r\n0\r\n\r\n"), Ok((1, Piece::Payload { bytes: 1, ends: true })));
         assert_eq!(decoder.next(b"\r\n0\r\n\r"), Ok((6, Piece::More)));
         assert_eq!(decoder.next(b"\nnext"), Ok((1, Piece::End)));
-        assert_eq!(decoder.trailers(), b"\r\n");
+        assert_eq!(decoder.trailers(), b"");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::framing::decimal;
 use crate::networks::Networks;
 use crate::request::{valid_host, values, Field, Head};
 use pinfold_wire::Forwarded;
+use std::io::Write;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -122,7 +123,6 @@ impl Told {
     }
 
     fn write_address(&self, out: &mut Vec<u8>) {
-        use std::io::Write;
         // Writing to a vector cannot fail.
         let _ = match self.client.address {
             Some(address) => write!(out, "{address}"),
@@ -158,7 +158,6 @@ fn by_x(how: Forwarded) -> bool {
 }
 
 fn write_number(out: &mut Vec<u8>, name: &[u8], number: u16) {
-    use std::io::Write;
     out.extend_from_slice(name);
     // Writing to a vector cannot fail.
     let _ = write!(out, "{number}\r\n");

@@ -1,6 +1,7 @@
 //! The PROXY protocol, versions 1 and 2 (HAProxy, `doc/proxy-protocol.txt`): who speaks it tells, before anything else,
 //! whose connection it carries. Read as strictly as a head; what TLVs say is skipped.
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Most bytes of a header of version 1, its line end included.
@@ -155,8 +156,8 @@ pub fn write_v1(out: &mut Vec<u8>, ends: Option<Ends>) {
     let Some(ends) = ends.map(alike) else { return out.extend_from_slice(b"PROXY UNKNOWN\r\n") };
     let family = if ends.client.is_ipv4() { "TCP4" } else { "TCP6" };
     let (client, local) = (ends.client, ends.local);
-    let line = format!("PROXY {family} {} {} {} {}\r\n", client.ip(), local.ip(), client.port(), local.port());
-    out.extend_from_slice(line.as_bytes());
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "PROXY {family} {} {} {} {}\r\n", client.ip(), local.ip(), client.port(), local.port());
 }
 
 /// As [`write_v1`], of version 2.

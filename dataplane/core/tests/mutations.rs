@@ -143,7 +143,7 @@ fn a_proxy_header_is_read_the_same_however_it_is_cut() {
     proxy_protocol::write_v2(&mut v2, Some(ends));
     let seeds = [v2.as_slice(), b"PROXY TCP4 1.2.3.4 5.6.7.8 9 10\r\nGET", b"PROXY UNKNOWN x\r\n"];
     let (mut dice, mut passed) = (Dice(0xface), 0);
-    for round in 0..ROUNDS {
+    for round in 0..ROUNDS / 4 {
         let bytes = dice.mutate(seeds[round % seeds.len()]);
         let found = proxy_protocol::read(&bytes);
         for end in 0..bytes.len() {
@@ -155,7 +155,7 @@ fn a_proxy_header_is_read_the_same_however_it_is_cut() {
         }
         passed += usize::from(matches!(found, Ok(Found::Whole(_, Carried::Ends(_)))));
     }
-    assert!(passed > ROUNDS / 20, "only {passed} passed: the mutations test nothing");
+    assert!(passed > ROUNDS / 80, "only {passed} passed: the mutations test nothing");
 }
 
 #[test]

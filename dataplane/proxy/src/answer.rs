@@ -109,7 +109,9 @@ async fn relay_head(
             Translated::Interim => {
                 // HTTP/1.0 knows none (RFC 9110 section 15.2).
                 if exchange.facts.version == Version::Http11 {
+                    exchange.tally.interim.set(true);
                     write(exchange, out).await?;
+                    exchange.tally.interim.set(false);
                 }
                 out.clear();
                 (interim, known) = (interim + 1, 0);

@@ -34,8 +34,6 @@ pub struct Facts {
     pub expects: bool,
     /// It asks to switch to another protocol, and that was passed on.
     pub upgrade: bool,
-    /// Its body may wait until the endpoint asks for it (`Expect: 100-continue`).
-    pub expects: bool,
     /// Trailers pass.
     pub trailers: bool,
     /// Address of who sent it, if it is known.
@@ -49,6 +47,8 @@ pub struct Facts {
 pub struct Tally {
     /// Status of the answer; 0 until there is one.
     pub status: Cell<u16>,
+    /// An interim answer is being written, so that nothing else may be before it is whole.
+    pub interim: Cell<bool>,
     /// Bytes of the body from the client.
     pub received: Cell<u64>,
     /// Bytes of the body to the client.
@@ -136,7 +136,7 @@ impl Exchange<'_> {
 
     /// Whether the answer has begun to go to the client, so that no other one can be given.
     pub fn answered(&self) -> bool {
-        self.tally.status.get() != 0
+        self.tally.status.get() != 0 || self.tally.interim.get()
     }
 }
 

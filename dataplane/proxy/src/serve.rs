@@ -296,7 +296,6 @@ fn facts_of(client: &Client, head: &Head<'_, '_>) -> Facts {
         stays: headers::client_stays(head),
         expects: head.body != Body::Length(0) && request::values(head.fields, "expect").next().is_some(),
         upgrade: headers::upgrade(head).is_some(),
-        expects: head.body != Body::Length(0) && request::values(head.fields, "expect").next().is_some(),
         trailers: false,
         sender: client.told.sender(head.fields),
         wish: Wish::default(),
