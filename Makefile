@@ -1,4 +1,4 @@
-# What a user runs: build, demo, test. What a developer runs: test-fast, lint, format, docs, lock.
+# What a user runs: build, demo, test. What a developer runs: test-fast, fuzz, lint, format, docs, lock.
 # Each works on a fresh machine with Python >= 3.11, cargo and a C compiler; a rebuild costs what changed.
 
 # The first Python that is new enough; say PYTHON=... for another.
@@ -15,9 +15,9 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 # Directories are among the sources so that a file that went away is noticed.
 PYTHON_SOURCES := $(shell find src -not -path '*.egg-info*' -not -path '*__pycache__*')
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find dataplane -name target -prune -o \( -type d -o -name '*.rs' -o -name Cargo.toml \) -print)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find dataplane \( -name target -o -name fuzz \) -prune -o \( -type d -o -name '*.rs' -o -name Cargo.toml \) -print)
 
-.PHONY: build demo develop docs test test-fast lint format lock clean
+.PHONY: build demo develop docs test test-fast fuzz lint format lock clean
 
 build: .venv/installed
 
@@ -55,6 +55,21 @@ test-fast: develop
 	cargo test --locked --quiet -p pinfold-wire -p pinfold-core
 	$(BIN)/pytest tests/unit tests/seam
 
+# Everything that reads bytes of others, each for SECONDS; what is found stays in dataplane/fuzz/artifacts.
+SECONDS ?= 60
+FUZZ := dataplane/fuzz
+TARGETS ?= $(basename $(notdir $(wildcard $(FUZZ)/targets/*.rs)))
+fuzz: target/tools/bin/cargo-fuzz
+	@for target in $(TARGETS); do \
+	  mkdir -p $(FUZZ)/corpus/$$target; \
+	  target/tools/bin/cargo-fuzz run --fuzz-dir $(FUZZ) --sanitizer none $$target $(FUZZ)/corpus/$$target $(FUZZ)/seeds/$$target -- \
+	    -max_total_time=$(SECONDS) -print_final_stats=1 || exit 1; \
+	done
+
+# Without sanitizer it needs no nightly: what is fuzzed forbids unsafe code, and looks for panics.
+target/tools/bin/cargo-fuzz:
+	cargo install --locked --quiet --root target/tools --version 0.13.2 cargo-fuzz
+
 lint: .venv/develops
 	$(BIN)/ruff format --check src tests tools
 	$(BIN)/ruff check src tests tools
@@ -65,6 +80,7 @@ lint: .venv/develops
 	$(BIN)/python tools/check_reasons.py
 	$(BIN)/python tools/check_crates.py
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 # Pages that are made from the code.
@@ -75,6 +91,7 @@ format: .venv/develops
 	$(BIN)/ruff format src tests tools
 	$(BIN)/ruff check --fix src tests tools
 	cargo fmt --all
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
 
 # Newest versions that pyproject.toml allows, with hashes, for every Python from 3.11 on.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11

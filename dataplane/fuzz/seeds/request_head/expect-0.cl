@@ -1,0 +1,5 @@
+POST / HTTP/1.1
+Host: a
+Expect: 100-continue
+Content-Length: 5
+
