@@ -2,10 +2,13 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from support.endpoints import Endpoint, Script, StartEndpoint
+from support.proxy import Rig
 from support.running import Pinfold
 
 
@@ -29,3 +32,23 @@ def short_path() -> Iterator[Path]:
     """A directory whose path is short enough for unix sockets, which `tmp_path` is not."""
     with tempfile.TemporaryDirectory(prefix="pf-", dir="/tmp") as directory:
         yield Path(directory)
+
+
+@pytest.fixture
+def rig(short_path: Path) -> Iterator[Rig]:
+    """A proxy on its own, at generation 0."""
+    with Rig(short_path) as rig:
+        yield rig
+
+
+@pytest.fixture
+def endpoint(short_path: Path) -> Iterator[StartEndpoint]:
+    """Start an endpoint on a unix socket, named `e1`, `e2` and so on unless a name is given; closed at the end."""
+    with ExitStack() as started:
+        count = iter(range(1, 1000))
+
+        def start(script: Script, name: str = "") -> Endpoint:
+            name = name or f"e{next(count)}"
+            return started.enter_context(Endpoint(script, path=short_path / f"{name}.sock", name=name))
+
+        yield start
