@@ -14,6 +14,7 @@ import socket
 import sysconfig
 import threading
 from collections import deque
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from types import TracebackType
@@ -36,8 +37,9 @@ DEADLINE: Final = 10.0
 class Ground:
     """What a proxy is handed, in a directory with a short path; `threads` sockets for each TCP address."""
 
-    def __init__(self, directory: Path, threads: int = 1) -> None:
+    def __init__(self, directory: Path, threads: int = 1, environment: Mapping[str, str] | None = None) -> None:
         self.directory, self.threads = directory, threads
+        self.environment = {"PATH": os.environ["PATH"], "RUST_BACKTRACE": "1", **(environment or {})}
         self.sockets: dict[str, list[socket.socket]] = {}
         self.lines: list[dict[str, Any]] = []
         """The access log of all proxies on this ground."""
@@ -144,9 +146,8 @@ class Proxy:
             *((os.POSIX_SPAWN_DUP2, fd, 3 + place) for place, fd in enumerate(high)),
         ]
         words = [str(EXECUTABLE), "--threads", str(ground.threads)]
-        environment = {"PATH": os.environ["PATH"], "RUST_BACKTRACE": "1"}
         try:
-            return os.posix_spawn(EXECUTABLE, words, environment, file_actions=actions)
+            return os.posix_spawn(EXECUTABLE, words, ground.environment, file_actions=actions)
         finally:
             for fd in high:
                 os.close(fd)
@@ -256,8 +257,8 @@ class Proxy:
 class Rig:
     """A ground with a proxy on it, and the words a test needs; for `with`. It fails if the proxy died by itself."""
 
-    def __init__(self, directory: Path, threads: int = 1) -> None:
-        self.ground = Ground(directory, threads)
+    def __init__(self, directory: Path, threads: int = 1, environment: Mapping[str, str] | None = None) -> None:
+        self.ground = Ground(directory, threads, environment)
         self._generations = count(1)
         self._serials = count(1)
         self.generation = 0
