@@ -1,4 +1,4 @@
-# What a user runs: build, demo, test. What a developer runs: test-fast, fuzz, lint, format, docs, lock.
+# What a user runs: build, demo, test. What a developer runs: test-fast, fuzz, bench, lint, format, docs, lock.
 # Each works on a fresh machine with Python >= 3.11, cargo and a C compiler; a rebuild costs what changed.
 
 # The first Python that is new enough; say PYTHON=... for another.
@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 PYTHON_SOURCES := $(shell find src -not -path '*.egg-info*' -not -path '*__pycache__*')
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find dataplane \( -name target -o -name fuzz \) -prune -o \( -type d -o -name '*.rs' -o -name Cargo.toml \) -print)
 
-.PHONY: build demo develop docs test test-fast fuzz lint format lock clean
+.PHONY: build demo develop docs test test-fast fuzz bench bench-queue lint format lock clean
 
 build: .venv/installed
 
@@ -70,10 +70,21 @@ fuzz: target/tools/bin/cargo-fuzz
 target/tools/bin/cargo-fuzz:
 	cargo install --locked --quiet --root target/tools --version 0.13.2 cargo-fuzz
 
+# pinfold beside its peers, bench/README.md; ARGS="--rounds 3 --only small,unix --peers haproxy,nginx".
+LOAD := --manifest-path bench/load/Cargo.toml --target-dir target/bench
+BENCH := PYTHONPATH=tests:. $(BIN)/python -m
+bench: develop
+	cargo build --locked --release --quiet $(LOAD)
+	@$(BENCH) bench.install
+	@$(BENCH) bench $(ARGS)
+
+bench-queue: ARGS := --queue $(ARGS)
+bench-queue: bench
+
 lint: .venv/develops
-	$(BIN)/ruff format --check src tests tools
-	$(BIN)/ruff check src tests tools
-	$(BIN)/mypy src tests/support tools
+	$(BIN)/ruff format --check src tests tools bench
+	$(BIN)/ruff check src tests tools bench
+	$(BIN)/mypy src tests/support tools bench
 	PYTHONPATH=src $(BIN)/lint-imports
 	$(BIN)/python tools/check_sizes.py
 	$(BIN)/python tools/check_lexicon.py
@@ -82,16 +93,19 @@ lint: .venv/develops
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo fmt --all --check --manifest-path bench/load/Cargo.toml
+	cargo clippy --locked --quiet $(LOAD) --all-targets -- -D warnings
 
 # Pages that are made from the code.
 docs: build
 	$(BIN)/python tools/config_reference.py
 
 format: .venv/develops
-	$(BIN)/ruff format src tests tools
-	$(BIN)/ruff check --fix src tests tools
+	$(BIN)/ruff format src tests tools bench
+	$(BIN)/ruff check --fix src tests tools bench
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
+	cargo fmt --all --manifest-path bench/load/Cargo.toml
 
 # Newest versions that pyproject.toml allows, with hashes, for every Python from 3.11 on.
 LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --python-version 3.11
@@ -103,4 +117,4 @@ lock: .venv/develops
 
 clean:
 	rm -rf .venv build dist target src/pinfold.egg-info
-	find src tests tools -name __pycache__ -exec rm -rf {} +
+	find src tests tools bench -name __pycache__ -exec rm -rf {} +

@@ -115,6 +115,6 @@ def _given(tree: ast.Module) -> Iterator[tuple[str, str, int]]:
 
 if __name__ == "__main__":
     law = parse_law((ROOT / "LEXICON.md").read_text(encoding="utf-8"))
-    found = [one for file in python_files("src", "tests/support") for one in python_findings(*file, law)]
-    found += [one for file in rust_files("dataplane") for one in rust_findings(*file, law)]
+    found = [one for file in python_files("src", "tests/support", "bench") for one in python_findings(*file, law)]
+    found += [one for file in rust_files("dataplane", "bench") for one in rust_findings(*file, law)]
     conclude("check_lexicon", found)

@@ -63,6 +63,6 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 if __name__ == "__main__":
-    found = [one for file in python_files("src", "tests", "tools") for one in python_findings(*file)]
-    found += [one for file in rust_files("dataplane") for one in rust_findings(*file)]
+    found = [one for file in python_files("src", "tests", "tools", "bench") for one in python_findings(*file)]
+    found += [one for file in rust_files("dataplane", "bench") for one in rust_findings(*file)]
     conclude("check_reasons", found)

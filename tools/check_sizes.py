@@ -122,7 +122,7 @@ def _branches(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
 
 
 if __name__ == "__main__":
-    found = [one for file in python_files("src", "tools") for one in python_findings(*file)]
+    found = [one for file in python_files("src", "tools", "bench") for one in python_findings(*file)]
     found += [one for file in python_files("tests") for one in python_findings(*file, TESTS)]
-    found += [one for file in rust_files("dataplane") for one in rust_findings(*file)]
+    found += [one for file in rust_files("dataplane", "bench") for one in rust_findings(*file)]
     conclude("check_sizes", found)

@@ -35,7 +35,8 @@ class Pinfold:
     In the config, `@directory@` stands for the directory of this pinfold, and `[daemon]` is filled in when absent.
     """
 
-    def __init__(self, config: str = "") -> None:
+    def __init__(self, config: str = "", commands: Path = BIN) -> None:
+        self._executable = commands / "pinfold"
         # Short on purpose: the path of a unix socket may have 107 bytes, and pytest's own directories are longer.
         self.directory = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))
         self.run_directory = self.directory / "run"
@@ -67,7 +68,7 @@ class Pinfold:
     def launch(self, *words: str) -> Subprocess:
         """Run `pinfold run` without waiting for anything, for tests of what does not start."""
         named = words or ("-c", str(self.config_path))
-        return Subprocess([str(BIN / "pinfold"), "run", "--run-dir", str(self.run_directory), *named], self.environment)
+        return Subprocess([str(self._executable), "run", "--run-dir", str(self.run_directory), *named], self.environment)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -77,7 +78,7 @@ class Pinfold:
     def run_cli(self, *words: str, deadline: float = 60.0) -> Ended:
         """Run a command against this pinfold, `run_cli("status", "--json")`; the test judges its exit code."""
         return subprocess.run(
-            [str(BIN / "pinfold"), *words],
+            [str(self._executable), *words],
             env=self.environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

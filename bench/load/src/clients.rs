@@ -208,7 +208,10 @@ impl Clients {
                 self.drop_client(place);
                 return;
             }
-            if run.order.rate > 0.0 || run.order.once || now >= run.until {
+            if run.order.once {
+                return;
+            }
+            if run.order.rate > 0.0 || now >= run.until {
                 run.idle.push(place);
                 return;
             }

@@ -42,10 +42,10 @@ fn serve(words: impl Iterator<Item = String>) -> io::Result<()> {
         poll.wait(&mut events, clients.patience(clock::now()))?;
         for token in events.drain(..) {
             match token {
-                Token::Orders => match next_order(&mut orders.lock())? {
-                    Some(order) => clients.begin(&poll, order),
-                    None => return Ok(()),
-                },
+                Token::Orders => {
+                    let Some(order) = next_order(&mut orders.lock())? else { return Ok(()) };
+                    clients.begin(&poll, order);
+                }
                 Token::Listener(place) => endpoint.accept(&poll, place),
                 Token::Guest(place) => endpoint.turn(place),
                 Token::Client(place) => clients.turn(place),

@@ -1,5 +1,6 @@
 //! Sockets that do not block, and the poll that says what can be done with them.
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{epoll, Timespec};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
@@ -134,10 +135,9 @@ impl Poll {
     pub fn wait(&self, tokens: &mut Vec<Token>, patience: Option<Duration>) -> io::Result<()> {
         let patience =
             patience.map(|wait| Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() });
-        let mut events =
-            [epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(0) }; EVENTS];
-        match epoll::wait(&self.0, events.as_mut_slice(), patience.as_ref()) {
-            Ok(count) => tokens.extend(events.iter().take(count).map(|event| Token::from_number(event.data.u64()))),
+        let mut events = Vec::with_capacity(EVENTS);
+        match epoll::wait(&self.0, spare_capacity(&mut events), patience.as_ref()) {
+            Ok(_) => tokens.extend(events.iter().map(|event| Token::from_number(event.data.u64()))),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
