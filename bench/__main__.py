@@ -51,9 +51,9 @@ def main() -> int:
 
 def _wanted() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench ARGS=...")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument(
-        "--seconds", type=float, default=0.0, help="of one peer in one round; default 1, of the queue 60"
+        "--seconds", type=float, default=0.0, help="of one peer in one round; default 0.5, of the queue 60"
     )
     parser.add_argument("--only", type=_words(NAMES), default=NAMES, help=",".join(NAMES))
     parser.add_argument("--peers", type=_words(ALL), default=ALL, help=",".join(ALL))
@@ -61,7 +61,7 @@ def _wanted() -> argparse.Namespace:
     parser.add_argument("--build", type=_build, action="append", default=[], help="NAME=DIRECTORY of another .venv/bin")
     parser.add_argument("--queue", action="store_true", help="the queue discipline, and nothing else")
     wanted = parser.parse_args()
-    wanted.seconds = wanted.seconds or (60.0 if wanted.queue else 1.0)
+    wanted.seconds = wanted.seconds or (60.0 if wanted.queue else 0.5)
     for name in [name for name in wanted.peers if missing(name)]:
         print(f"skipped: {name} is not installed", file=sys.stderr)
     wanted.peers = [name for name in wanted.peers if not missing(name)]
@@ -101,8 +101,8 @@ def _bench(stack: ExitStack, wanted: argparse.Namespace, directory: Path) -> int
     asked = set(wanted.only) | ({"small", "unix"} if "installed" in wanted.only else set())
     found: dict[str, Samples] = {}
     chosen = [scenario for scenario in SCENARIOS if scenario.name in asked]
-    for kind in dict.fromkeys((scenario.transport, scenario.log) for scenario in chosen):
-        alike = [scenario for scenario in chosen if (scenario.transport, scenario.log) == kind]
+    for log in dict.fromkeys(scenario.log for scenario in chosen):
+        alike = [scenario for scenario in chosen if scenario.log == log]
         found |= run_rounds(field, alike, names)
         for scenario in alike:
             print(report.table(scenario, found[scenario.name]), flush=True)

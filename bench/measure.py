@@ -1,5 +1,6 @@
 """The rounds: every peer in turn under the same load, as often as wanted, in another order each time."""
 
+import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -56,7 +57,7 @@ class Sample:
     cpu_us: float
     rate: float
     ran: float
-    """Share of the time in which the peer ran."""
+    """Share of the time in which the proxy ran."""
     waited: float
     """Share in which it could have run, but others had its core."""
     load: float
@@ -72,20 +73,26 @@ Samples = dict[str, list[Sample]]
 
 
 def run_rounds(field: Field, scenarios: Sequence[Scenario], names: Iterable[str]) -> dict[str, Samples]:
-    """All rounds of scenarios that use the same endpoints and log: by scenario, what each peer did."""
+    """All rounds of scenarios that all write a log, or all do not: by scenario, what each peer did."""
     found: dict[str, Samples] = {scenario.name: defaultdict(list) for scenario in scenarios}
     with ExitStack() as stack:
-        front = field.front(scenarios[0].transport, log=scenarios[0].log)
-        peers = [field.start(stack, name, front) for name in names if supports(name, front)]
+        peers = {
+            transport: [field.start(stack, name, front) for name in names if supports(name, front)]
+            for transport in {scenario.transport for scenario in scenarios}
+            for front in [field.front(transport, log=scenarios[0].log)]
+        }
         for scenario in scenarios:
-            for peer in peers:
+            for peer in peers[scenario.transport]:
                 _load(field, peer, scenario, WARM_SECONDS)
-        for number in range(field.rounds):
-            first = number % len(peers)
-            for scenario in scenarios:
-                for peer in (*peers[first:], *peers[:first]):
-                    found[scenario.name][peer.name].append(_sample(field, peer, scenario))
+        for number, scenario in itertools.product(range(field.rounds), scenarios):
+            for peer in _rotated(peers[scenario.transport], number):
+                found[scenario.name][peer.name].append(_sample(field, peer, scenario))
     return found
+
+
+def _rotated(peers: list[Peer], number: int) -> list[Peer]:
+    first = number % len(peers)
+    return [*peers[first:], *peers[:first]]
 
 
 def _load(field: Field, peer: Peer, scenario: Scenario, seconds: float, rate: int = 0) -> Outcome:
@@ -94,17 +101,18 @@ def _load(field: Field, peer: Peer, scenario: Scenario, seconds: float, rate: in
 
 
 def _sample(field: Field, peer: Peer, scenario: Scenario) -> Sample:
-    before, load_before = usage(peer.pids), usage([field.load.pid])
+    watched = (peer.pids, peer.proxies, [field.load.pid])
+    before = [usage(pids) for pids in watched]
     outcome = _load(field, peer, scenario, field.seconds)
-    used, load_used = usage(peer.pids) - before, usage([field.load.pid]) - load_before
+    used, proxy, load = (usage(pids) - earlier for pids, earlier in zip(watched, before, strict=True))
     paced = _load(field, peer, scenario, field.seconds / 2, scenario.rate)
     elapsed_ns = outcome.elapsed_us * 1000
     return Sample(
         cpu_us=used.ran / 1000 / max(1, outcome.requests),
         rate=outcome.requests / outcome.elapsed_us * 1e6,
-        ran=used.ran / elapsed_ns,
-        waited=used.waited / elapsed_ns,
-        load=(load_used.ran + load_used.waited) / elapsed_ns,
+        ran=proxy.ran / elapsed_ns,
+        waited=proxy.waited / elapsed_ns,
+        load=(load.ran + load.waited) / elapsed_ns,
         p50=paced.p50_us / 1000,
         p99=paced.p99_us / 1000,
         rss_mib=resident(peer.pids) / (1 << 20),

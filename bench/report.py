@@ -67,9 +67,10 @@ def judge_installed(unix: Samples, tcp: Samples, who: str, against: str) -> Judg
 def _judge(name: str, bar: float, ours: tuple[str, list[Sample]], theirs: tuple[str, list[Sample]]) -> Judged:
     who, mine = ours
     against, other = theirs
-    figure = median(mine, "cpu_us") / median(other, "cpu_us")
-    rounds = [one.cpu_us / two.cpu_us for one, two in zip(mine, other, strict=True)]
-    return Judged(name, who, figure, bar, f"÷ {against}", f"{min(rounds):.2f}..{max(rounds):.2f}")
+    rounds = sorted(one.cpu_us / two.cpu_us for one, two in zip(mine, other, strict=True))
+    quarter = len(rounds) // 4
+    spread = f"{rounds[quarter]:.2f}..{rounds[-1 - quarter]:.2f}"
+    return Judged(name, who, statistics.median(rounds), bar, f"÷ {against}", spread)
 
 
 def judge_idle(kib: float, who: str) -> Judged:
