@@ -68,7 +68,9 @@ class Pinfold:
     def launch(self, *words: str) -> Subprocess:
         """Run `pinfold run` without waiting for anything, for tests of what does not start."""
         named = words or ("-c", str(self.config_path))
-        return Subprocess([str(self._executable), "run", "--run-dir", str(self.run_directory), *named], self.environment)
+        return Subprocess(
+            [str(self._executable), "run", "--run-dir", str(self.run_directory), *named], self.environment
+        )
 
     @property
     def environment(self) -> dict[str, str]:
