@@ -37,6 +37,8 @@ pub async fn forward(exchange: &Exchange<'_>, head: &mut Vec<u8>, buffer: &mut B
             }
             Err(cause) => (Err(Failed { cause, progress: Progress::Unsent }), false),
         };
+        // It was our wish to try this endpoint: the client is not to pay for it.
+        let on_trial = tally.trial.borrow().is_some();
         judge(exchange, hold.endpoint(), &outcome, reused);
         let failed = match outcome {
             Ok(stays) => {
@@ -47,7 +49,7 @@ pub async fn forward(exchange: &Exchange<'_>, head: &mut Vec<u8>, buffer: &mut B
         };
         let idempotent = exchange.facts.idempotent;
         let decision = decide(Attempted { progress: failed.progress, idempotent, reused, resent });
-        if decision == Decision::Fail || !affordable(exchange, failed.progress) {
+        if decision == Decision::Fail || !(on_trial || affordable(exchange, failed.progress)) {
             buffer.consume(tally.kept.get());
             return Err(failed.cause);
         }

@@ -175,13 +175,14 @@ impl Pool {
 
     /// An ejected member that is to be tried, and this request to try it with.
     ///
-    /// At first one that can be sent elsewhere should it fail, and whose client is not kept on another endpoint; when none
-    /// has come for as long as an ejection lasts, any. A spare is tried only when spares are used.
+    /// At first one that can be sent elsewhere should it fail (once only, so it must not have failed before), and whose
+    /// client is not kept on another endpoint; when none has come for as long as an ejection lasts, any. A spare is tried only when spares are used.
     fn trial(&self, ask: &Ask<'_>) -> Option<Picked<'_>> {
         let grace = self.settings.ejection.base_ms.saturating_mul(1000);
         let now = ask.now.micros();
         let mains = self.ready().any(|member| !member.spare && !member.endpoint.traffic.aside());
-        let suited = |member: &Member| ask.idempotent && ask.wish.pin.is_none_or(|pin| pin == member.mark);
+        let spared = ask.idempotent && ask.tried.is_empty();
+        let suited = |member: &Member| spared && ask.wish.pin.is_none_or(|pin| pin == member.mark);
         self.ready().filter(|member| !(member.spare && mains)).find_map(|member| {
             let until = member.endpoint.traffic.ejected_until()?;
             let due = now >= if suited(member) { until } else { until.saturating_add(grace) };
