@@ -59,6 +59,7 @@ def _wanted() -> argparse.Namespace:
     parser.add_argument("--peers", type=_words(ALL), default=ALL, help=",".join(ALL))
     parser.add_argument("--nice", type=int, default=-10, help="priority of all that is measured; default -10")
     parser.add_argument("--build", type=_build, action="append", default=[], help="NAME=DIRECTORY of another .venv/bin")
+    parser.add_argument("--sleep", action="store_true", help="clients and endpoints sleep when they have nothing to do")
     parser.add_argument("--queue", action="store_true", help="the queue discipline, and nothing else")
     wanted = parser.parse_args()
     wanted.seconds = wanted.seconds or (60.0 if wanted.queue else 0.5)
@@ -94,7 +95,7 @@ def _bench(stack: ExitStack, wanted: argparse.Namespace, directory: Path) -> int
     load = stack.enter_context(Load([*tcp, *unix]))
     place_load(load, wanted.nice)
     builds = dict(wanted.build)
-    field = Field(load, directory, tcp, unix, wanted.nice, wanted.seconds, wanted.rounds, builds)
+    field = Field(load, directory, tcp, unix, wanted.nice, wanted.seconds, wanted.rounds, not wanted.sleep, builds)
     ours = [OURS, *builds]
     names = [*ours, *wanted.peers]
 

@@ -17,8 +17,8 @@ from bench.scenarios import IDLE_CONNECTIONS, Scenario
 
 __all__ = ["Field", "Sample", "Samples", "idle_kib", "place_load", "run_rounds", "thread_gain"]
 
-CONNECTIONS: Final = 32
-"""Of the load that measures CPU: enough that each core always finds work."""
+CONNECTIONS: Final = 64
+"""Enough that each core finds work; no more than nginx keeps open to its endpoints."""
 CONNECTIONS_SPREAD: Final = 256
 """Where threads share connections by the hash of their addresses."""
 WARM_SECONDS: Final = 0.3
@@ -35,6 +35,8 @@ class Field:
     nice: int
     seconds: float
     rounds: int
+    spin: bool
+    """Clients and endpoints never sleep while they measure CPU; in runs at a fixed rate they never do."""
     builds: dict[str, Path]
     """Other installations of pinfold: their names, and the directories of their commands."""
 
@@ -61,7 +63,7 @@ class Sample:
     waited: float
     """Share in which it could have run, but others had its core."""
     load: float
-    """Share in which clients and endpoints ran or could have."""
+    """Share in which clients and endpoints ran or could have; 1 where they do not sleep."""
     p50: float
     p99: float
     rss_mib: float
@@ -96,7 +98,8 @@ def _rotated(peers: list[Peer], number: int) -> list[Peer]:
 
 
 def _load(field: Field, peer: Peer, scenario: Scenario, seconds: float, rate: int = 0) -> Outcome:
-    words = f"{scenario.order} connections={CONNECTIONS} rate={rate}"
+    spin = int(field.spin or rate > 0)
+    words = f"{scenario.order} connections={CONNECTIONS} rate={rate} spin={spin}"
     return field.load.run(peer.address, words, seconds)
 
 
@@ -145,10 +148,11 @@ def thread_gain(field: Field, name: str) -> tuple[float, float, float]:
     cores = tuple(sorted({LOAD_CORE, PROXY_CORE}))
     ones, twos = [], []
     with ExitStack() as stack:
-        one = field.start(stack, name, field.front("tcp"))
+        # A thread that shares its core with clients and endpoints has colder caches: so has one of the two.
+        alike = [field.start(stack, name, field.front("tcp"), (core,)) for core in cores]
         two = field.start(stack, name, field.front("tcp", threads=2), cores)
         for _ in range(field.rounds):
-            ones.append(_per_request(field, one))
+            ones.append(statistics.mean(_per_request(field, one) for one in alike))
             twos.append(_per_request(field, two))
     alone, shared = statistics.median(ones), statistics.median(twos)
     return 2 * alone / shared, alone, shared

@@ -138,7 +138,7 @@ def _start_peer(stack: ExitStack, name: str, front: Front) -> _Running:
 
 
 def _start_pinfold(stack: ExitStack, name: str, front: Front, commands: Path | None) -> _Running:
-    wanted = Pinfold(configs.pinfold(front), commands) if commands else Pinfold(configs.pinfold(front))
+    wanted = Pinfold(configs.pinfold(front), commands)
     stack.callback(wanted.clear)
     wanted.start()
     return _Running(

@@ -114,9 +114,9 @@ def _remark(samples: list[Sample]) -> str:
 LEGEND: Final = f"""
 CPU µs: user and system of all of a peer's processes, a request. ran: share of the
 time in which it ran; waited: in which it could have run but others had its core;
-load: in which clients and endpoints ran or could have. Where ran and waited make
-{SATURATED:.0%}, the proxy always had work: neither clients nor endpoints were the
-bottleneck. Elsewhere (~) they were: CPU compares all the same, req/s does not.
+load: in which clients and endpoints ran or could have, 100% unless they --sleep.
+Where ran and waited make {SATURATED:.0%}, the proxy always had work: neither clients nor
+endpoints were the bottleneck. Elsewhere (~) CPU compares, req/s does not.
 p50, p99: at a fixed rate, from when a request was due."""
 
 

@@ -35,8 +35,8 @@ class Pinfold:
     In the config, `@directory@` stands for the directory of this pinfold, and `[daemon]` is filled in when absent.
     """
 
-    def __init__(self, config: str = "", commands: Path = BIN) -> None:
-        self._executable = commands / "pinfold"
+    def __init__(self, config: str = "", commands: Path | None = None) -> None:
+        self._executable = (commands or BIN) / "pinfold"
         # Short on purpose: the path of a unix socket may have 107 bytes, and pytest's own directories are longer.
         self.directory = Path(tempfile.mkdtemp(prefix="pf-", dir="/tmp"))
         self.run_directory = self.directory / "run"

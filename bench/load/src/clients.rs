@@ -14,9 +14,6 @@ use std::time::{Duration, Instant};
 const SCRATCH_BYTES: usize = 256 << 10;
 /// What is under way at the end may take so long.
 const GRACE: Duration = Duration::from_secs(10);
-/// Above this rate the loop does not sleep between requests: waking up would cost more than the wait.
-const RATE_SLEEPING: f64 = 500.0;
-
 /// Connections that are opened at a time when each is to send one request: listeners' queues are short.
 const FLYING_MOST: usize = 64;
 
@@ -105,7 +102,7 @@ impl Clients {
     /// How long to wait for events; None: until one comes.
     pub fn patience(&self, now: Instant) -> Option<Duration> {
         let run = self.run.as_ref()?;
-        if run.order.rate > RATE_SLEEPING && now < run.until {
+        if run.order.spin && now < run.until {
             return Some(Duration::ZERO);
         }
         let next = if run.order.rate > 0.0 && run.next_due < run.until { run.next_due } else { run.until };

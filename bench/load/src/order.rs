@@ -19,6 +19,8 @@ pub struct Order {
     pub body: usize,
     /// Requests a second; 0: each connection sends the next as soon as it can.
     pub rate: f64,
+    /// Never sleep while there is something to send: then nobody pays for waking us.
+    pub spin: bool,
     /// They arrive by chance, not evenly.
     pub poisson: bool,
     /// Ask for each connection to be closed behind one request.
@@ -42,6 +44,7 @@ impl Default for Order {
             target: "/small".to_owned(),
             body: 0,
             rate: 0.0,
+            spin: false,
             poisson: false,
             close: false,
             once: false,
@@ -65,6 +68,7 @@ impl FromStr for Order {
                 "target" => order.target = value.to_owned(),
                 "body" => order.body = number(value)?,
                 "rate" => order.rate = number(value)?,
+                "spin" => order.spin = value == "1",
                 "poisson" => order.poisson = value == "1",
                 "close" => order.close = value == "1",
                 "once" => order.once = value == "1",
