@@ -23,6 +23,7 @@ Which rule is held by which test (`refused`: a row of REFUSED, `answers`: a row 
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -126,9 +127,17 @@ def test_a_refused_request_gets_one_answer_and_reaches_nobody(recorder: Recorder
     received = exchange(recorder.front, sent + SMUGGLED, deadline=5)
     head, _, body = received.partition(b"\r\n\r\n")
     answer = Message(head + b"\r\n\r\n")
-    assert answer.status in (wanted if isinstance(wanted, tuple) else (wanted,)), received
+    assert answer.status == wanted, received
     assert answer.values("connection") == ["close"]
     assert [str(len(body))] == answer.values("content-length"), "one answer and no more"
+    assert recorder.received == b""
+
+
+@pytest.mark.xfail(reason="an authority that is empty agrees with a Host that is missing")
+@pytest.mark.parametrize("target", ["http://", "http:///admin", "http://?x"])
+def test_an_absolute_target_of_nobody_is_refused_from_old_clients_too(recorder: Recorder, target: str) -> None:
+    received = exchange(recorder.front, ask(line=f"GET {target} HTTP/1.0", host=None), deadline=5)
+    assert received.startswith(b"HTTP/1.1 400 ")
     assert recorder.received == b""
 
 
@@ -275,14 +284,17 @@ def test_a_body_that_the_endpoint_did_not_read_is_answered_to_nobody(recorder: R
             endpoint.gate.wait(10)
 
     recorder.play = ignoring_bodies
-    with dial(recorder.front) as attacker, dial(recorder.front) as victim:
+    with ExitStack() as opened:
+        # So many that one is on the attacker's core, with whose connections to endpoints it is served.
+        attacker, *victims = (opened.enter_context(dial(recorder.front)) for _ in range(13))
         attacker.send(ask("Expect: 100-continue", f"Content-Length: {len(SMUGGLED)}") + SMUGGLED)
         assert attacker.read_answer().body == b"/"
         assert not attacker.closed_within(0.3)  # by now the connection to the endpoint would be free for others
-        victim.send(ask(line="GET /mine HTTP/1.1"))
-        victim.closed_within(0.2)
+        for victim in victims:
+            victim.send(ask(line="GET /mine HTTP/1.1"))
+        victims[0].closed_within(0.2)
         recorder.endpoint.gate.set()
-        assert victim.read_answer().body == b"/mine"
+        assert {victim.read_answer().body for victim in victims} == {b"/mine"}
 
 
 @pytest.mark.parametrize("switches", [True, False])
@@ -369,6 +381,16 @@ def test_old_clients_may_not_send_what_ends_with_their_connection(recorder: Reco
     assert received.count(b"HTTP/1.1 ") == 1
     assert recorder.lines == ["POST / HTTP/1.1"]
     assert recorder.last().body == b""
+
+
+@pytest.mark.xfail(reason="the answer to HEAD tells of chunks whatever the version of the client")
+def test_old_clients_are_told_of_no_chunks(recorder: Recorder) -> None:
+    """RFC 9112 section 6.1: no Transfer-Encoding unless the request is of HTTP/1.1."""
+    recorder.said = Said(reply("Transfer-Encoding: chunked"), 200, method="HEAD")
+    with dial(recorder.front) as wire:
+        answer = wire.send(ask(line="HEAD / HTTP/1.0")).read_answer("HEAD")
+    assert answer.status == 200
+    assert not answer.values("transfer-encoding")
 
 
 def test_neither_date_nor_via_is_added(recorder: Recorder) -> None:

@@ -1,5 +1,6 @@
 //! Chunked bodies: however they are cut, they are read alike, and as the second opinion reads them.
 
+use crate::differential::OWNED;
 use crate::plain;
 use pinfold_core::chunked::{write_begin, ChunkError, Decoder, Piece, CHUNK_END};
 use pinfold_core::trailers::write_end;
@@ -87,8 +88,9 @@ pub fn check(bytes: &[u8]) {
 /// Whether a field would frame, route or authorize a message, in the spelling of any program.
 fn means_more(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase().replace('_', "-");
-    let named = ["content-length", "transfer-encoding", "host", "connection", "authorization", "cookie", "forwarded"];
-    named.contains(&name.as_str()) || name.starts_with("x-forwarded-") || name == "te" || name == "trailer"
+    let named =
+        ["content-length", "transfer-encoding", "host", "connection", "authorization", "cookie", "te", "trailer"];
+    named.contains(&name.as_str()) || OWNED.contains(&name.as_str())
 }
 
 /// Sizes of more than 15 digits are, whatever they come to; and more than 64 trailers.

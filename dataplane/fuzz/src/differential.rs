@@ -11,7 +11,7 @@ use pinfold_wire::Forwarded;
 /// Fields for which there is room.
 const FIELDS: usize = 256;
 /// Fields that are ours alone: each comes from us or not at all.
-const OWNED: [&str; 9] = [
+pub(crate) const OWNED: [&str; 9] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",

@@ -47,7 +47,19 @@ pub fn agrees<'a>(head: &Head<'_, '_>, whole: &'a [u8]) -> plain::Plain<'a> {
         _ => panic!("two hosts"),
     }
     assert!(path_agrees(head), "{} is not the path of {}", head.path(), head.target);
+    assert!(authority_agrees(head), "{} is not of {:?}", head.target, head.host);
     second
+}
+
+/// Whose request it is can be told in one way only.
+fn authority_agrees(head: &Head<'_, '_>) -> bool {
+    match head.target.split_once("://") {
+        Some((_, rest)) if !head.target.starts_with('/') => {
+            let authority = rest.split(['/', '?']).next().unwrap_or_default();
+            !authority.is_empty() && authority.eq_ignore_ascii_case(head.host)
+        }
+        _ => true,
+    }
 }
 
 /// Routes are chosen by the path that the endpoint will see (RFC 3986 section 3).
