@@ -171,7 +171,6 @@ def leave_open(front: Target, sent: bytes, until: ExitStack) -> list[Wire]:
     return opened
 
 
-@pytest.mark.xfail(reason="each idle connection holds all that a request in flight needs: 4.8 KiB")
 @pytest.mark.usefixtures("many_files")
 @pytest.mark.parametrize("sent", [b"", GET], ids=["silent", "served"])
 def test_ten_thousand_connections_that_are_left_open_cost_little_and_hold_nobody_up(

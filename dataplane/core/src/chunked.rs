@@ -35,6 +35,7 @@ enum At {
     PayloadCr,
     PayloadLf,
     TrailerStart,
+    TrailerName,
     Trailer,
     TrailerLf,
     EndLf,
@@ -99,7 +100,7 @@ impl Decoder {
         if self.line > LINE_MOST {
             return Err(ChunkError);
         }
-        if let (At::TrailerStart | At::Trailer | At::TrailerLf | At::EndLf, Some(trailers)) =
+        if let (At::TrailerStart | At::TrailerName | At::Trailer | At::TrailerLf | At::EndLf, Some(trailers)) =
             (self.at, &mut self.trailers)
         {
             // Without a field there is nothing to keep.
@@ -122,7 +123,8 @@ impl Decoder {
             (At::PayloadCr, b'\r') => At::PayloadLf,
             (At::PayloadLf, b'\n') => self.begin(At::Size { digits: 0 }),
             (At::TrailerStart, b'\r') => At::EndLf,
-            (At::TrailerStart, b'!'..=b'~') => At::Trailer,
+            (At::TrailerStart | At::TrailerName, byte) if is_token(byte) => At::TrailerName,
+            (At::TrailerName, b':') => At::Trailer,
             (At::Trailer, b'\r') => At::TrailerLf,
             (At::Trailer, b'\t' | b' '..=b'~' | 0x80..) => At::Trailer,
             (At::TrailerLf, b'\n') => At::TrailerStart,
@@ -136,6 +138,11 @@ impl Decoder {
         self.line = 0;
         at
     }
+}
+
+/// Whether the byte may be part of a name (`tchar`, RFC 9110 section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The line that begins a chunk of so many bytes, appended to `out`.
@@ -230,7 +237,10 @@ mod tests {
 
     #[test]
     fn what_is_no_chunked_body_is_refused() {
-        let bad: [&[u8]; 13] = [
+        let bad: [&[u8]; 16] = [
+            b"0\r\nX\r\n\r\n",
+            b"0\r\nGET / HTTP/1.1\r\n\r\n",
+            b"0\r\n: x\r\n\r\n",
             b"\r\n",
             b";x\r\n",
             b"g\r\n",

@@ -40,12 +40,19 @@ pub fn kind(name: &str) -> Kind {
         (10, Some(b'k')) => &[(b"keep-alive", Kind::Hop)],
         (13, Some(b'a')) => &[(b"authorization", Kind::Fixed)],
         (14, Some(b'c')) => &[(b"content-length", Kind::ContentLength)],
+        (12, Some(b'x')) => &[(b"x-url-scheme", Kind::Owned)],
+        (15, Some(b'f')) => &[(b"front-end-https", Kind::Owned)],
         (15, Some(b'x')) => &[(b"x-forwarded-for", Kind::Owned), (b"x-forwarded-ssl", Kind::Owned)],
         (16, Some(b'p')) => &[(b"proxy-connection", Kind::Hop)],
         (16, Some(b'x')) => &[(b"x-forwarded-host", Kind::Owned), (b"x-forwarded-port", Kind::Owned)],
         (17, Some(b't')) => &[(b"transfer-encoding", Kind::TransferEncoding)],
         (17, Some(b'x')) => &[(b"x-forwarded-proto", Kind::Owned)],
-        (18, Some(b'x')) => &[(b"x-forwarded-prefix", Kind::Owned), (b"x-forwarded-server", Kind::Owned)],
+        (18, Some(b'x')) => &[
+            (b"x-forwarded-prefix", Kind::Owned),
+            (b"x-forwarded-scheme", Kind::Owned),
+            (b"x-forwarded-server", Kind::Owned),
+        ],
+        (20, Some(b'x')) => &[(b"x-forwarded-protocol", Kind::Owned)],
         _ => &[],
     };
     let spelt = known.iter().find_map(|(canonical, kind)| Some((spelling(bytes, canonical)?, *kind)));
@@ -100,12 +107,15 @@ pub struct Options {
     pub upgrade: bool,
     /// Something else: the name of a field that ends here, as a rule.
     pub others: bool,
+    /// How many there are, empty ones included.
+    pub count: u32,
 }
 
 impl Options {
     /// Take in the value of another `Connection` field.
     pub fn add(&mut self, value: &[u8]) {
         for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            self.count = self.count.saturating_add(1);
             match option.len() {
                 0 => {}
                 5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
@@ -218,7 +228,7 @@ mod tests {
         for value in [b"close , Keep-Alive".as_slice(), b"", b" ,UPGRADE,"] {
             options.add(value);
         }
-        assert_eq!(options, Options { close: true, keep_alive: true, upgrade: true, others: false });
+        assert_eq!(options, Options { close: true, keep_alive: true, upgrade: true, others: false, count: 6 });
         options.add(b"close, X-Drop");
         assert!(options.others);
     }

@@ -115,9 +115,13 @@ mod tests {
             "x-forwarded-port",
             "x-forwarded-prefix",
             "x-forwarded-proto",
+            "x-forwarded-protocol",
+            "x-forwarded-scheme",
             "x-forwarded-server",
             "x-forwarded-ssl",
             "x-real-ip",
+            "x-url-scheme",
+            "front-end-https",
         ] {
             for spelling in [name.to_owned(), name.to_uppercase(), name.replace('-', "_"), name.replacen('-', "_", 1)] {
                 assert_eq!(forwarded(&format!("{spelling}: 6.6.6.6\r\n")), ["Host"], "{spelling}");

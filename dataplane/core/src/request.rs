@@ -9,6 +9,9 @@ use std::sync::LazyLock;
 /// Most header fields that can be read, whatever the listener allows.
 pub const FIELDS_MOST: usize = 256;
 
+/// Most options of all `Connection` fields together, empty ones included.
+const OPTIONS_MOST: u32 = 32;
+
 /// One header field as received.
 pub type Field<'a> = httparse::Header<'a>;
 
@@ -133,7 +136,7 @@ pub(crate) struct Telling<'a> {
 }
 
 impl<'a> Telling<'a> {
-    /// None if a field has no name; `ends` tells which kinds end at the proxy.
+    /// None if a field has no name, or `Connection` too many options; `ends` tells which kinds end at the proxy.
     pub(crate) fn of(fields: &[Field<'a>], ends: impl Fn(Kind) -> bool) -> Option<Self> {
         let mut telling = Self::default();
         for (index, field) in fields.iter().enumerate() {
@@ -150,7 +153,8 @@ impl<'a> Telling<'a> {
                 Kind::Fixed | Kind::Hop | Kind::Owned | Kind::Plain | Kind::Upgrade => {}
             }
         }
-        Some(telling)
+        // Each field may have to be looked for among them.
+        (telling.options.count <= OPTIONS_MOST).then_some(telling)
     }
 }
 
@@ -225,7 +229,7 @@ fn judge_target(method: &str, target: &str, host: &str) -> Result<(), HeadError>
         start.eq_ignore_ascii_case(scheme).then(|| rest.split(['/', '?']).next().unwrap_or_default())
     });
     match authority {
-        Some(authority) if authority.eq_ignore_ascii_case(host) => Ok(()),
+        Some(authority) if !authority.is_empty() && authority.eq_ignore_ascii_case(host) => Ok(()),
         Some(_) => Err(HeadError::Host),
         None => Err(HeadError::Target),
     }
@@ -312,6 +316,8 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: a\r\nX: \0", Malformed),
             ("GET / HTTP/1.1\r\nHost: a\r\n: x", Malformed),
             ("GET / HTTP/1.1\r\nHost: a\r\nno colon", Malformed),
+            ("GET / HTTP/1.1\r\nHost: a\r\nConnection: ,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,", Malformed),
+            ("GET http:///admin HTTP/1.0", Host),
             ("GET  / HTTP/1.1\r\nHost: a", Malformed),
             ("G(T / HTTP/1.1\r\nHost: a", Malformed),
             ("GET /  HTTP/1.1\r\nHost: a", Malformed),

@@ -50,6 +50,11 @@ impl AnswerHead<'_, '_> {
     pub fn interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
+
+    /// Hide from a client of HTTP/1.0, which knows no chunks, that the body would have come in some.
+    pub fn hide_coding(&mut self) {
+        self.encoded = false;
+    }
 }
 
 /// How an answer goes on to the client.

@@ -1,6 +1,7 @@
 //! The accept loops of one core: one for each address, on the socket the shim bound for this core.
 
 use crate::clients::Who;
+use crate::connections::pace_for_loopback;
 use crate::endpoint::count;
 use crate::introduction;
 use crate::journal;
@@ -12,6 +13,7 @@ use crate::watch::Watch;
 use pinfold_core::networks::Networks;
 use pinfold_core::proxy_protocol::Carried;
 use pinfold_wire::ProxyProtocol;
+use rustix::net::sockopt::set_tcp_nodelay;
 use rustls::ServerConfig;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -86,12 +88,14 @@ impl Acceptors {
 }
 
 enum Socket {
-    Tcp(TcpListener),
+    /// With its address, if that is the one every client connects to.
+    Tcp(TcpListener, Option<SocketAddr>),
     Unix(UnixListener),
 }
 
 enum Raw {
-    Tcp(TcpStream, SocketAddr),
+    /// With the address of who connected, and the one it connected to, if that is known already.
+    Tcp(TcpStream, SocketAddr, Option<SocketAddr>),
     Unix(UnixStream),
 }
 
@@ -99,7 +103,7 @@ impl Raw {
     /// The address of who connected.
     fn client(&self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(_, client) => Some(*client),
+            Self::Tcp(_, client, _) => Some(*client),
             Self::Unix(_) => None,
         }
     }
@@ -107,7 +111,7 @@ impl Raw {
     /// That, and the address it connected to.
     fn ends(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
         match self {
-            Self::Tcp(stream, client) => (Some(*client), stream.local_addr().ok()),
+            Self::Tcp(stream, client, local) => (Some(*client), local.or_else(|| stream.local_addr().ok())),
             Self::Unix(_) => (None, None),
         }
     }
@@ -121,12 +125,21 @@ impl Socket {
         if wanted.address.starts_with("unix:") {
             return Ok(Self::Unix(UnixListener::from_std(copy.into())?));
         }
-        Ok(Self::Tcp(TcpListener::from_std(copy.into())?))
+        // Connections inherit both from the socket they are accepted on.
+        set_tcp_nodelay(&copy, true)?;
+        let listener = TcpListener::from_std(copy.into())?;
+        let address = listener.local_addr().ok();
+        if address.is_some_and(|address| address.ip().is_loopback()) {
+            pace_for_loopback(&listener);
+        }
+        Ok(Self::Tcp(listener, address.filter(|address| !address.ip().is_unspecified())))
     }
 
     async fn accept(&self) -> io::Result<Raw> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, peer)| Raw::Tcp(stream, peer)),
+            Self::Tcp(listener, local) => {
+                listener.accept().await.map(|(stream, client)| Raw::Tcp(stream, client, *local))
+            }
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Raw::Unix(stream)),
         }
     }
@@ -205,7 +218,7 @@ fn admit(core: &Rc<Core>, key: u32, raw: Raw) {
         let watch = Watch::new(&core.watches);
         watch.arm_ms(head_ms);
         let (mut client, mut local) = raw.ends();
-        if let (Some(introduction), Raw::Tcp(stream, _)) = (introduction, &raw) {
+        if let (Some(introduction), Raw::Tcp(stream, ..)) = (introduction, &raw) {
             // On the heap, because it is gone before the first request of a connection that may idle for long.
             let carried = Box::pin(introduction::read(stream, &core.buffers, &watch)).await;
             match carried {
@@ -248,15 +261,11 @@ impl Introduction {
 /// The connection ready for HTTP; None when the TLS handshake failed or took too long.
 async fn greet(raw: Raw, tls: Option<Arc<ServerConfig>>, watch: &Watch) -> Option<Stream> {
     match (raw, tls) {
-        (Raw::Tcp(stream, _), tls) => {
-            let _ = stream.set_nodelay(true); // Refused only when the connection is gone already.
-            match tls {
-                None => Some(Stream::Tcp(stream)),
-                Some(tls) => Some(Stream::TlsTcp(handshake(stream, tls, watch).await?)),
-            }
-        }
+        (Raw::Tcp(stream, ..), None) => Some(Stream::Tcp(stream)),
         (Raw::Unix(stream), None) => Some(Stream::Unix(stream)),
-        (Raw::Unix(stream), Some(tls)) => Some(Stream::TlsUnix(handshake(stream, tls, watch).await?)),
+        // On the heap, because a handshake needs much and is gone before the first request.
+        (Raw::Tcp(stream, ..), Some(tls)) => Some(Stream::TlsTcp(Box::pin(handshake(stream, tls, watch)).await?)),
+        (Raw::Unix(stream), Some(tls)) => Some(Stream::TlsUnix(Box::pin(handshake(stream, tls, watch)).await?)),
     }
 }
 

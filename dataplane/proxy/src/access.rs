@@ -95,7 +95,7 @@ impl AccessLog {
 
     /// Hand over all lines now.
     pub fn hand_over(&self) {
-        let bytes = std::mem::take(&mut *self.pending.borrow_mut());
+        let bytes = std::mem::replace(&mut *self.pending.borrow_mut(), Vec::with_capacity(BATCH_BYTES + TEXT_MOST));
         let lines = self.lines.replace(0);
         if lines > 0 && self.writer.try_send(Batch { bytes, lines }).is_err() {
             self.dropped.fetch_add(lines, Ordering::Relaxed);

@@ -207,7 +207,10 @@ fn translate(exchange: &Exchange<'_>, buffer: &mut Buffer, out: &mut Vec<u8>) ->
         }
         parsed => parsed,
     };
-    let Some(head) = parsed.map_err(|_| Cause::MalformedAnswer)? else { return Ok(Translated::Partial) };
+    let Some(mut head) = parsed.map_err(|_| Cause::MalformedAnswer)? else { return Ok(Translated::Partial) };
+    if facts.version == Version::Http10 {
+        head.hide_coding();
+    }
     let used = head.bytes.len();
     let translated = if head.interim() {
         exchange.continued.set(exchange.continued.get() || head.status == 100);
@@ -323,6 +326,7 @@ impl Body {
             if self.ended() {
                 return Ok(());
             }
+            arm_silence(exchange);
             match connection.peer.read(buffer, exchange.watch()).await {
                 Ok(1..) => {}
                 Ok(0) if matches!(self.left, Left::Open) => return self.close(exchange).await,

@@ -109,6 +109,15 @@ impl Peer {
         .await
     }
 
+    /// Say good-bye before the connection is dropped: over TLS the end has to be told (RFC 8446 section 6.1), else dropping
+    /// tells it.
+    pub async fn part(&self, watch: &Watch) {
+        let plain = matches!(&*self.stream.borrow(), Stream::Tcp(_) | Stream::Unix(_));
+        if !plain {
+            self.end(watch).await;
+        }
+    }
+
     /// Tell the peer that no more is to come from here; what fails is of no interest any more.
     pub async fn end(&self, watch: &Watch) {
         let ended = poll_fn(|cx| self.stream.borrow_mut().poll_shutdown(cx));

@@ -103,7 +103,7 @@ pub async fn serve(core: &Rc<Core>, arrival: Arrival) {
     match last {
         Next::Cut => client.peer.cut(),
         Next::Linger => linger(&client, &mut buffer).await,
-        Next::Close | Next::Request => client.peer.end(&client.watch).await,
+        Next::Close | Next::Request => client.peer.part(&client.watch).await,
     }
 }
 
