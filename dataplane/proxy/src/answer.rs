@@ -4,7 +4,6 @@ use crate::buffer::Buffer;
 use crate::connections::Connection;
 use crate::exchange::{add, Exchange, Failed};
 use crate::peer::Stall;
-use crate::watch::Interrupt;
 use pinfold_core::chunked::{write_begin, Decoder, Piece, CHUNK_END, LAST_CHUNK};
 use pinfold_core::failure::Cause;
 use pinfold_core::framing::Version;
@@ -21,8 +20,6 @@ const FIELDS_MOST: usize = 256;
 const FIELDS_FEW: usize = 48;
 /// 1xx answers before the one that counts.
 const INTERIM_MOST: u32 = 16;
-/// Milliseconds for which a client that waits for an answer is not watched.
-const UNWATCHED_MS: u64 = 100;
 /// Bytes of a body that are copied behind the head, to be written with it.
 const COPY_MOST: usize = 16 * 1024;
 
@@ -132,24 +129,25 @@ async fn read_more(exchange: &Exchange<'_>, connection: &Connection, buffer: &mu
     if buffer.is_full() {
         return Err(Failed::begun(Cause::MalformedAnswer));
     }
-    let nothing = buffer.is_empty() && !exchange.heard.get();
-    let read =
-        if nothing { wait(exchange, connection, buffer).await? } else { read(exchange, connection, buffer).await };
+    // Behind an interim answer the wait for a first byte begins anew.
+    let fresh = buffer.is_empty();
+    let read = if fresh { wait(exchange, connection, buffer).await? } else { read(exchange, connection, buffer).await };
+    let first = !exchange.heard.get();
     match read {
         Ok(1..) => {
             exchange.heard.set(true);
-            if nothing {
+            if first {
                 exchange.note_first_byte(connection.endpoint());
             }
             arm_silence(exchange);
             Ok(())
         }
         Ok(0) | Err(Stall::Broken) => {
-            let progress = if nothing { Progress::Sent } else { Progress::Begun };
+            let progress = if first { Progress::Sent } else { Progress::Begun };
             Err(Failed { cause: Cause::EndpointClosed, progress })
         }
         Err(Stall::Interrupted(_)) => {
-            Err(Failed::begun(if nothing { Cause::FirstByteTimeout } else { Cause::SilenceTimeout }))
+            Err(Failed::begun(if fresh { Cause::FirstByteTimeout } else { Cause::SilenceTimeout }))
         }
     }
 }
@@ -158,29 +156,20 @@ async fn read(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buf
     connection.peer.read(buffer, exchange.watch()).await
 }
 
-/// Wait for the answer to begin, as long as the client does. A client is watched only once it has waited a while: most
-/// answers have come by then.
+/// Wait for the answer to begin, as long as the client does.
 async fn wait(
     exchange: &Exchange<'_>,
     connection: &Connection,
     buffer: &mut Buffer,
 ) -> Result<Result<usize, Stall>, Failed> {
-    let first_byte_ms = exchange.pool.settings.timeouts.first_byte_ms;
     // While the body is still on its way, who sends it also sees to the deadline.
-    let (mut watching, mut left_ms) = (true, 0);
     if exchange.tally.uploaded.get() {
-        exchange.watch().arm_ms(first_byte_ms.min(UNWATCHED_MS));
-        (watching, left_ms) = (false, first_byte_ms.saturating_sub(UNWATCHED_MS));
+        exchange.watch().arm_ms(exchange.pool.settings.timeouts.first_byte_ms);
     }
-    poll_fn(|cx| loop {
-        match connection.peer.poll_read(cx, buffer, exchange.watch()) {
-            Poll::Ready(Err(Stall::Interrupted(Interrupt::Deadline))) if left_ms > 0 => {
-                exchange.watch().arm_ms(left_ms);
-                (watching, left_ms) = (true, 0);
-                continue;
-            }
-            Poll::Ready(read) => return Poll::Ready(Ok(read)),
-            Poll::Pending => {}
+    let mut watching = true;
+    poll_fn(|cx| {
+        if let Poll::Ready(read) = connection.peer.poll_read(cx, buffer, exchange.watch()) {
+            return Poll::Ready(Ok(read));
         }
         if watching {
             match exchange.client.peer.poll_reset(cx) {
@@ -189,7 +178,7 @@ async fn wait(
                 Poll::Pending => {}
             }
         }
-        return Poll::Pending;
+        Poll::Pending
     })
     .await
 }

@@ -1,37 +1,42 @@
 //! Buffers belong to the core, not to the connection: one that has nothing to hold goes back, so that an idle connection
 //! costs none.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// Bytes of a buffer: a request head of the largest size that can be configured fits, and bodies move in large pieces.
 pub const BUFFER_BYTES: usize = 65536;
 /// Buffers kept for later on one core: as many as requests are likely to have at hand at one moment.
 const SPARE_MOST: usize = 32;
-/// Scratches kept for later on one core: a request in flight has one.
-const SCRATCHES_MOST: usize = 512;
+/// Bytes of scratches kept for later on one core: a request in flight has one, of a kilobyte as a rule.
+const SCRATCHES_BYTES: usize = 2 << 20;
 /// Capacity above which a scratch is not kept.
-const SCRATCH_BYTES: usize = BUFFER_BYTES / 4;
+const SCRATCH_BYTES: usize = 2 * BUFFER_BYTES;
 
 /// The spare buffers of a core.
 #[derive(Default)]
 pub struct Buffers {
     spare: RefCell<Vec<Box<[u8]>>>,
     scratches: RefCell<Vec<Vec<u8>>>,
+    /// Their capacity together.
+    scratched: Cell<usize>,
 }
 
 impl Buffers {
     /// An empty vector to build bytes in; give it back with [`Buffers::give_scratch`].
     pub fn scratch(&self) -> Vec<u8> {
-        self.scratches.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(1024))
+        let kept = self.scratches.borrow_mut().pop();
+        kept.inspect(|scratch| self.scratched.set(self.scratched.get() - scratch.capacity()))
+            .unwrap_or_else(|| Vec::with_capacity(1024))
     }
 
     /// Give back a vector, whatever is in it.
     pub fn give_scratch(&self, mut scratch: Vec<u8>) {
-        let mut scratches = self.scratches.borrow_mut();
-        if (1..=SCRATCH_BYTES).contains(&scratch.capacity()) && scratches.len() < SCRATCHES_MOST {
+        let bytes = self.scratched.get() + scratch.capacity();
+        if (1..=SCRATCH_BYTES).contains(&scratch.capacity()) && bytes <= SCRATCHES_BYTES {
             scratch.clear();
-            scratches.push(scratch);
+            self.scratched.set(bytes);
+            self.scratches.borrow_mut().push(scratch);
         }
     }
 }

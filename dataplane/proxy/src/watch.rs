@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Least milliseconds between two rounds; deadlines are met that much late at the most.
@@ -59,11 +60,19 @@ impl Watches {
 
     /// Meet the deadlines, for ever. `round` is called each time and tells a deadline of its own.
     pub async fn keep(&self, round: impl Fn(Moment) -> Moment) {
+        // One timer, set anew each time: a new one would have to be allocated.
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         loop {
             let sooner = self.sooner.notified();
             match self.next.get().instant() {
-                Some(instant) => drop(tokio::time::timeout_at(instant, sooner).await),
                 None => sooner.await,
+                Some(instant) => {
+                    timer.as_mut().reset(instant);
+                    tokio::select! {
+                        () = timer.as_mut() => {}
+                        () = sooner => {}
+                    }
+                }
             }
             let now = clock::now();
             if now >= self.next.get() {
