@@ -116,7 +116,10 @@ def _validated(written: dict[str, Any], directory: FilePath) -> Config | list[Er
     try:
         return Config.model_validate(written, context={DIRECTORY: directory})
     except ValidationError as error:
-        return error.errors()
+        faults = error.errors()
+        # A list of which every element is at fault is not empty; pydantic counts those that are left.
+        within = {one["loc"][:-1] for one in faults}
+        return [one for one in faults if one["type"] != "too_short" or one["loc"] not in within]
 
 
 def _prune(written: dict[str, Any], error: ErrorDetails) -> bool:
