@@ -206,12 +206,14 @@ pub(crate) fn valid_host(host: &[u8]) -> Option<&str> {
     let bracketed = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let good = match bracketed {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => {
-            !name.is_empty()
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte))
-        }
+        None => !name.is_empty() && name.bytes().all(is_host_byte),
     };
     (good && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
+}
+
+/// Of the characters of a registered name (RFC 3986 section 3.2.2).
+fn is_host_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'$' | b'&'..=b',' | b';' | b'=')
 }
 
 fn judge_target(method: &str, target: &str, host: &str) -> Result<(), HeadError> {

@@ -20,6 +20,8 @@ const FIELDS_MOST: usize = 256;
 const FIELDS_FEW: usize = 48;
 /// 1xx answers before the one that counts.
 const INTERIM_MOST: u32 = 16;
+/// Bytes of the head of an answer.
+const HEAD_BYTES_MOST: usize = 65536;
 /// Bytes of a body that are copied behind the head, to be written with it.
 const COPY_MOST: usize = 16 * 1024;
 
@@ -126,7 +128,7 @@ async fn relay_head(
 
 /// Read on in what comes before the body.
 async fn read_more(exchange: &Exchange<'_>, connection: &Connection, buffer: &mut Buffer) -> Result<(), Failed> {
-    if buffer.is_full() {
+    if buffer.filled().len() >= HEAD_BYTES_MOST {
         return Err(Failed::begun(Cause::MalformedAnswer));
     }
     // Behind an interim answer the wait for a first byte begins anew.
@@ -201,6 +203,9 @@ fn translate(exchange: &Exchange<'_>, buffer: &mut Buffer, out: &mut Vec<u8>) ->
         head.hide_coding();
     }
     let used = head.bytes.len();
+    if used > HEAD_BYTES_MOST {
+        return Err(Cause::MalformedAnswer);
+    }
     let translated = if head.interim() {
         exchange.continued.set(exchange.continued.get() || head.status == 100);
         response::write_head(out, &head, Passage::AsIs, response::Connection::Silent, false);

@@ -4,14 +4,15 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// Bytes of a buffer: a request head of the largest size that can be configured fits, and bodies move in large pieces.
-pub const BUFFER_BYTES: usize = 65536;
+/// Bytes of a buffer: a request head of the largest size that can be configured fits twice, and bodies move in large
+/// pieces. Half of this makes 1 MiB answers a seventh dearer, and slow where the peer delays its acknowledgements.
+pub const BUFFER_BYTES: usize = 131_072;
 /// Buffers kept for later on one core: as many as requests are likely to have at hand at one moment.
-const SPARE_MOST: usize = 32;
+const SPARE_MOST: usize = 16;
 /// Bytes of scratches kept for later on one core: a request in flight has one, of a kilobyte as a rule.
 const SCRATCHES_BYTES: usize = 2 << 20;
 /// Capacity above which a scratch is not kept.
-const SCRATCH_BYTES: usize = 2 * BUFFER_BYTES;
+const SCRATCH_BYTES: usize = BUFFER_BYTES + 65536;
 
 /// The spare buffers of a core.
 #[derive(Default)]

@@ -49,7 +49,8 @@ impl Moment {
 /// Now, for deadlines; never goes back.
 pub fn now() -> Moment {
     let start = *START.get_or_init(Instant::now);
-    Moment(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    let elapsed = start.elapsed();
+    Moment(elapsed.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(elapsed.subsec_micros())))
 }
 
 /// Now as milliseconds since 1970 UTC, for people; 0 if the clock is set before that.
