@@ -78,7 +78,7 @@ bench: develop
 	@$(BENCH) bench.install
 	@$(BENCH) bench $(ARGS)
 
-bench-queue: ARGS := --queue $(ARGS)
+bench-queue: override ARGS := --queue $(ARGS)
 bench-queue: bench
 
 lint: .venv/develops
