@@ -70,8 +70,8 @@ impl<'a> Head<'a, '_> {
 }
 
 fn path_of_absolute(target: &str) -> &str {
-    let after = target.split_once("://").map_or(target, |(_, rest)| rest);
-    after.find('/').and_then(|at| after.get(at..)).unwrap_or("/")
+    let Some((_, rest)) = target.split_once("://") else { return target }; // `*`
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
 }
 
 /// The length of the first whole head in `bytes`, its empty line included.
@@ -260,6 +260,8 @@ mod tests {
     fn an_absolute_target_must_agree_with_host() {
         let found = parse_whole("GET http://Ex.org/p?q HTTP/1.1\r\nHost: ex.org\r\n\r\n");
         assert_eq!(found.map(|(_, path, _)| path), Ok("/p".to_owned()));
+        let found = parse_whole("OPTIONS * HTTP/1.1\r\nHost: ex.org\r\n\r\n");
+        assert_eq!(found.map(|(_, path, _)| path), Ok("*".to_owned()));
         let found = parse_whole("GET http://ex.org?x=/admin HTTP/1.1\r\nHost: ex.org\r\n\r\n");
         assert_eq!(found.map(|(_, path, _)| path), Ok("/".to_owned()));
         assert_eq!(error("GET http://evil/ HTTP/1.1\r\nHost: ex.org"), HeadError::Host);
