@@ -66,7 +66,6 @@ pub struct Settings {
     /// Name of the cookie that keeps a client on its endpoint.
     pub affinity: Option<String>,
     /// Whether endpoints are told of the client by the PROXY protocol.
-    #[allow(dead_code)] // Connections to endpoints begin with the request; resolved so that the table is whole.
     pub send_proxy: SendProxy,
 }
 
